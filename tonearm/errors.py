@@ -1,0 +1,85 @@
+"""All errors of Tonearm, as one tree::
+
+TonearmError
+├── SettingsError          a setting is missing or wrong; the process does not start
+├── StartFailed            a process or a store did not come up
+├── InvalidInteraction     not an interaction as Discord documents it; answered with a 4xx
+├── LeaseLost              another voice node owns the shard; everything in hand is dropped
+└── UserError              reaches a person, in a sentence of the catalogue
+    ├── Refused            the wish can't be granted; trying the same again changes nothing
+    └── Away               a part of the system doesn't answer; trying again may help
+        ├── RedisAway
+        ├── LavalinkAway
+        └── DiscordAway
+"""
+
+from __future__ import annotations
+
+from tonearm.sentences import Sentence
+
+
+class TonearmError(Exception):
+    """The root. Nothing else is raised on purpose."""
+
+
+class SettingsError(TonearmError):
+    """A setting is missing or wrong. The text is one sentence that names the setting."""
+
+
+class StartFailed(TonearmError):
+    """A process or a store did not come up. The text says which one, and what it said last."""
+
+
+class InvalidInteraction(TonearmError):
+    """The body is not an interaction as Discord documents it.
+
+    ``status`` is the HTTP status to answer with (400 or 413).
+    """
+
+    def __init__(self, reason: str, *, status: int = 400) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class LeaseLost(TonearmError):
+    """The shard is owned by another voice node: neither Redis nor Discord nor Lavalink may be touched."""
+
+
+class UserError(TonearmError):
+    """Reaches a person. ``str()`` is the whole sentence, ready to be shown."""
+
+    def __init__(self, sentence: Sentence, **values: object) -> None:
+        self.sentence = sentence
+        super().__init__(sentence.value.format(**values))
+
+
+class Refused(UserError):
+    """The wish can't be granted as it stands."""
+
+
+class Away(UserError):
+    """A part of the system doesn't answer, or refuses to."""
+
+    default: Sentence = Sentence.INTERNAL
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(self.default)
+        self.detail = detail
+
+
+class RedisAway(Away):
+    """Redis is down, hanging or refusing."""
+
+    default = Sentence.MEMORY_AWAY
+
+
+class LavalinkAway(Away):
+    """No Lavalink server answers."""
+
+    default = Sentence.SOUND_AWAY
+
+
+class DiscordAway(Away):
+    """Discord's REST API or gateway doesn't answer."""
+
+    default = Sentence.DISCORD_AWAY

@@ -1,0 +1,1 @@
+"""The messages between the HTTP side and the voice nodes."""

@@ -1,0 +1,61 @@
+"""A job: what the HTTP side hands to the node that owns the guild's shard."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tonearm.music.actions import AnyAction
+
+PLAY_VALID_MS = 60_000
+CONTROL_VALID_MS = 20_000
+"""How long after its hand-over a job may still be done."""
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the answer of an interaction reaches its person.
+
+    ``to`` is the pub/sub channel on which the process that took the interaction waits. ``private`` is the visibility that
+    a deferral of it has; ``component`` tells an edit of the message with the button from a new message.
+    """
+
+    application: int
+    token: str
+    to: str
+    private: bool = False
+    component: bool = False
+
+
+class Job(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something to be done once.
+
+    ``id`` is derived from what caused it (``i:<interaction id>``), never random. ``valid_ms`` counts from the hand-over, by
+    Redis' clock. ``trace`` is a W3C traceparent.
+    """
+
+    id: str
+    guild: int
+    user: int
+    text_channel: int
+    action: AnyAction
+    valid_ms: int
+    reply: Reply | None = None
+    trace: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the person is to see.
+
+    ``message`` is the body of a Discord message, rendered. ``private`` answers are for the caller only, whatever the
+    visibility of the deferral; ``lasting`` ones tell of a change that outlives the interaction, so they are posted to
+    the channel when the interaction's token has died.
+    """
+
+    message: msgspec.Raw
+    private: bool = False
+    lasting: bool = False
+
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+decode_job = msgspec.json.Decoder(Job).decode
+decode_answer = msgspec.json.Decoder(Answer).decode

@@ -1,0 +1,65 @@
+"""What happens to a player without anybody's wish: tracks end, fail, and channels are taken away."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tonearm.music.actions import Scene, advance
+from tonearm.music.change import Change
+
+
+class TrackOver(msgspec.Struct, frozen=True):
+    """Lavalink is through with the track of this play: it ended, failed to load, or hung."""
+
+    play: str
+    failed: bool = False
+
+    @property
+    def id(self) -> str:
+        """Under which it is committed, so that a replayed event does nothing."""
+        return f"e:{self.play}:over"
+
+    def apply(self, scene: Scene) -> Change | None:
+        """The next track, or ``None`` when the event speaks of a play that is over already."""
+        playing = scene.player.playing
+        if playing is None or playing.play != self.play:
+            return None
+        return advance(scene, what="failed" if self.failed else "end", naturally=True)
+
+
+class Disconnected(msgspec.Struct, frozen=True):
+    """The bot was taken out of its channel, or could not get in. The queue is kept."""
+
+    channel: int
+    cause: str
+
+    @property
+    def id(self) -> str:
+        """Under which it is committed."""
+        return f"e:{self.cause}"
+
+    def apply(self, scene: Scene) -> Change | None:
+        """A player that is nowhere, or ``None`` when the player should be elsewhere anyway."""
+        if scene.player.voice_channel != self.channel:
+            return None
+        playing = scene.player.playing
+        player = msgspec.structs.replace(scene.player, voice_channel=None, playing=None, paused=False)
+        return Change(player, "disconnected", played=playing.entry if playing else None)
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """An admin moved the bot to another channel: it plays on there."""
+
+    channel: int
+    cause: str
+
+    @property
+    def id(self) -> str:
+        """Under which it is committed."""
+        return f"e:{self.cause}"
+
+    def apply(self, scene: Scene) -> Change | None:
+        """The same player in the other channel, or ``None`` when it should be nowhere or is there already."""
+        if scene.player.voice_channel in (None, self.channel):
+            return None
+        return Change(msgspec.structs.replace(scene.player, voice_channel=self.channel), "moved")

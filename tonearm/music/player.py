@@ -1,0 +1,73 @@
+"""What a guild's player should be doing. It is the wish; Lavalink and Discord are brought to it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tonearm.music.track import Entry
+
+MAX_VOLUME = 100
+"""In per cent."""
+
+MAX_QUEUE = 10_000
+"""Tracks that may wait."""
+
+HEARD_AFTER_MS = 400
+"""How long after Lavalink's TrackEndEvent the listeners still hear the old track: Lavalink's frame buffer."""
+
+
+class Playing(msgspec.Struct, frozen=True):
+    """The track that plays.
+
+    ``play`` names this one start of it and goes out with the track, so that events and buttons say which start they
+    mean. ``position_ms`` was true at ``at_ms``. Listeners hear the track from ``heard_from_ms`` on.
+    """
+
+    play: str
+    entry: Entry
+    position_ms: int
+    at_ms: int
+    heard_from_ms: int
+
+
+class PlayerMessage(msgspec.Struct, frozen=True):
+    """The message with the buttons."""
+
+    channel: int
+    id: int
+
+
+class Player(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A guild's player. ``voice_channel`` is where it should be connected, ``text_channel`` where it speaks."""
+
+    voice_channel: int | None = None
+    text_channel: int | None = None
+    playing: Playing | None = None
+    paused: bool = False
+    volume: int = 100
+    last_play: str = ""
+    message: PlayerMessage | None = None
+
+    def position_ms(self, now_ms: int) -> int:
+        """The position in the current track at ``now_ms``; 0 when nothing plays."""
+        if self.playing is None:
+            return 0
+        if self.paused:
+            return self.playing.position_ms
+        elapsed = max(0, now_ms - max(self.playing.at_ms, 0))
+        position = self.playing.position_ms + elapsed
+        length = self.playing.entry.track.length_ms
+        return min(position, length) if length else position
+
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def next_play(last: str, now_ms: int) -> str:
+    """A name for the next start of a track: later than ``last`` and, since it holds the time, later than any lost one."""
+    number = max(now_ms, int(last, 36) + 1 if last else 0)
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"

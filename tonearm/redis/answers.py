@@ -1,0 +1,87 @@
+"""The answer's way back: published at the commit, claimed at the end of the window, edited in when nobody confirmed it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, cast
+
+import msgspec
+
+from tonearm.jobs.job import Answer, Reply, decode_answer
+from tonearm.redis import keys
+from tonearm.redis.client import Client
+from tonearm.redis.script import Script
+
+_claim = Script("claim")
+_decode_reply = msgspec.json.Decoder(Reply).decode
+
+
+async def claim(client: Client, shard: int, job: str) -> bytes | None:
+    """The answer of ``job`` if it is there; else the job is deferred from now on, and its owner edits the answer in.
+
+    Raises:
+        RedisError: Redis doesn't answer. Defer: the owner edits the answer in when nobody confirms it.
+    """
+    answer: bytes | None = await _claim(client, [keys.record(shard, job)], [])
+    return answer
+
+
+async def confirm(client: Client, shard: int, job: str) -> None:
+    """The answer of ``job`` has reached Discord: forget that it is owed, and the token with it.
+
+    Raises:
+        RedisError: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.zrem(keys.outbox(shard), job)
+    pipe.hdel(keys.record(shard, job), "reply")
+    await pipe.execute()
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """An answer that is not known to have arrived. ``deferred``: its interaction was answered by a deferral."""
+
+    job: str
+    answer: Answer
+    reply: Reply
+    deferred: bool
+
+
+async def fetch_owed(client: Client, shard: int, now_ms: int, *, most: int = 20) -> list[Owed]:
+    """The answers that are due to be edited in.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    due = await client.zrange(keys.outbox(shard), "-inf", now_ms, byscore=True, offset=0, num=most)  # type: ignore[arg-type]
+    owed: list[Owed] = []
+    for name in due:
+        job = name.decode() if isinstance(name, bytes) else str(name)
+        found = await fetch_one_owed(client, shard, job)
+        if found is None:
+            await client.zrem(keys.outbox(shard), job)
+        else:
+            owed.append(found)
+    return owed
+
+
+async def fetch_one_owed(client: Client, shard: int, job: str) -> Owed | None:
+    """What is owed for ``job``; ``None`` when it was confirmed or is too old.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    fields = cast("Awaitable[list[Any]]", client.hmget(keys.record(shard, job), ["answer", "reply", "deferred"]))
+    answer, reply, deferred = await fields
+    if not answer or not reply:
+        return None
+    return Owed(job, decode_answer(answer), _decode_reply(reply), deferred == b"1")
+
+
+async def postpone(client: Client, shard: int, job: str, until_ms: int) -> None:
+    """Try to edit the answer of ``job`` in again at ``until_ms``.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    await client.zadd(keys.outbox(shard), {job: until_ms}, xx=True)

@@ -1,0 +1,82 @@
+"""The names of all keys. Those of a shard carry one hash tag, ``{s<shard>}``, so each atomic step runs on one slot."""
+
+from __future__ import annotations
+
+SHARD_COUNT = "tonearm:shard_count"
+JOB_GROUP = "voice"
+"""The consumer group of every job stream."""
+
+
+def shard_of(guild: int, shard_count: int) -> int:
+    """Discord's own rule (Gateway documentation, *Sharding*)."""
+    return (guild >> 22) % shard_count
+
+
+def jobs(shard: int) -> str:
+    """STREAM of jobs; an entry has the fields ``j`` (the job) and ``p`` (the play that was current)."""
+    return f"{{s{shard}}}:jobs"
+
+
+def lease(shard: int) -> str:
+    """HASH ``owner``, ``token``; expires when its owner does not renew it."""
+    return f"{{s{shard}}}:lease"
+
+
+def token(shard: int) -> str:
+    """STRING: the last fencing token given out."""
+    return f"{{s{shard}}}:token"
+
+
+def outbox(shard: int) -> str:
+    """ZSET of record names whose answer is not known to have arrived, by the time (ms) from which it is edited in."""
+    return f"{{s{shard}}}:outbox"
+
+
+def record(shard: int, job: str) -> str:
+    """HASH of what is known of one job, for 15 minutes: ``answer``, ``deferred``, ``guild``, ``reply``."""
+    return f"{{s{shard}}}:job:{job}"
+
+
+def player(shard: int, guild: int) -> str:
+    """HASH ``state`` (the player as JSON), ``play`` (the current play)."""
+    return f"{{s{shard}}}:g:{guild}:player"
+
+
+def queue(shard: int, guild: int) -> str:
+    """ZSET of entry ids, in the order of the queue."""
+    return f"{{s{shard}}}:g:{guild}:queue"
+
+
+def entries(shard: int, guild: int) -> str:
+    """HASH of the queue's entries by id."""
+    return f"{{s{shard}}}:g:{guild}:entries"
+
+
+def history(shard: int, guild: int) -> str:
+    """LIST of entries that have played, newest first."""
+    return f"{{s{shard}}}:g:{guild}:history"
+
+
+def log(shard: int, guild: int) -> str:
+    """LIST of who did what, oldest first."""
+    return f"{{s{shard}}}:g:{guild}:log"
+
+
+def waiting(shard: int, guild: int) -> str:
+    """SET of the ids of this guild's jobs that are handed over and not done."""
+    return f"{{s{shard}}}:g:{guild}:waiting"
+
+
+def guild_limit(shard: int, guild: int) -> str:
+    """STRING: the guild's theoretical arrival time (ms) for GCRA."""
+    return f"{{s{shard}}}:g:{guild}:limit"
+
+
+def user_limit(shard: int, guild: int, user: int) -> str:
+    """STRING: the same for a user in a guild."""
+    return f"{{s{shard}}}:g:{guild}:limit:{user}"
+
+
+def reply_channel(process: str) -> str:
+    """Pub/sub channel on which a process of the HTTP side hears answers; a message is ``<job id> <answer>``."""
+    return f"reply:{process}"

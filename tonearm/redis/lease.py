@@ -1,0 +1,41 @@
+"""A shard's lease: who may write, proved by a fencing token."""
+
+from __future__ import annotations
+
+from tonearm.redis import keys
+from tonearm.redis.client import Client
+from tonearm.redis.script import Script
+
+LEASE_MS = 8_000
+"""How long a lease lives without being renewed."""
+
+_take = Script("lease")
+_renew = Script("renew")
+
+
+async def take(client: Client, shard: int, owner: str, *, life_ms: int = LEASE_MS) -> str | None:
+    """A new fencing token, or ``None`` while another node holds the shard.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    token: bytes | None = await _take(client, [keys.lease(shard), keys.token(shard)], [owner, life_ms])
+    return token.decode() if token else None
+
+
+async def renew(client: Client, shard: int, token: str, *, life_ms: int = LEASE_MS) -> bool:
+    """Keep the lease; ``False`` when it is another's by now.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    return bool(await _renew(client, [keys.lease(shard)], [token, life_ms]))
+
+
+async def release(client: Client, shard: int, token: str) -> None:
+    """Give the lease back, if it is still ours.
+
+    Raises:
+        RedisError: Redis doesn't answer; the lease runs out by itself.
+    """
+    await _renew(client, [keys.lease(shard)], [token, 0])

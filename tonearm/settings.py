@@ -1,0 +1,204 @@
+"""All settings: environment variables ``TONEARM_<NAME>``, each declared, explained and checked here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tonearm.errors import SettingsError
+
+PREFIX = "TONEARM_"
+
+
+class LavalinkNode(msgspec.Struct, frozen=True):
+    """Where a Lavalink server answers: ``http(s)://host:port`` and its password."""
+
+    url: str
+    password: str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a process was told. The meaning of each field is in :data:`DECLARED`."""
+
+    discord_application_id: int
+    discord_public_key: tuple[bytes, ...]
+    discord_bot_token: str
+    discord_api_url: str
+    discord_gateway_url: str
+    redis_url: str
+    database_url: str
+    lavalink_nodes: tuple[LavalinkNode, ...]
+    shard_count: int
+    inline_reply_ms: int
+    host: str
+    port: int
+    log_format: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One declared setting. ``parse`` raises ``ValueError`` with what is wrong, as the rest of a sentence."""
+
+    name: str
+    parse: Callable[[str], Any]
+    help: str
+    default: str = ""
+    secret: bool = False
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.strip().isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}, not {value!r}")
+        return int(value)
+
+    return parse
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes:
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if not parts.netloc and not (parts.scheme == "unix" and parts.path):
+            raise ValueError("names no host")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has a port that is not a number from 0 to 65535") from None
+        return value.rstrip("/") if parts.scheme in ("http", "https", "ws", "wss") else value
+
+    return parse
+
+
+def _public_keys(value: str) -> tuple[bytes, ...]:
+    keys = []
+    for part in value.split(","):
+        try:
+            key = bytes.fromhex(part.strip())
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise ValueError("must be 64 hexadecimal digits, or several such keys separated by commas")
+        keys.append(key)
+    return tuple(keys)
+
+
+def _lavalink_nodes(value: str) -> tuple[LavalinkNode, ...]:
+    nodes = []
+    for part in value.split(","):
+        url = urlsplit(_url("http", "https", "dns+http", "dns+https")(part.strip()))
+        if not url.password:
+            raise ValueError("must hold a password for each node, as in http://:password@host:2333")
+        nodes.append(LavalinkNode(f"{url.scheme}://{url.hostname}:{url.port or 2333}", url.password))
+    return tuple(nodes)
+
+
+DECLARED: tuple[Setting, ...] = (
+    Setting(
+        "discord_application_id",
+        _integer(1, 2**63 - 1),
+        "Application id, from Discord's developer portal, *General Information*.",
+    ),
+    Setting(
+        "discord_public_key",
+        _public_keys,
+        "Public key with which Discord's requests are verified; several, separated by commas, while it is rotated.",
+    ),
+    Setting("discord_bot_token", _text, "Bot token, from the developer portal, *Bot*.", secret=True),
+    Setting(
+        "discord_api_url", _url("http", "https"), "Where Discord's REST API answers.", "https://discord.com/api/v10"
+    ),
+    Setting("discord_gateway_url", _url("ws", "wss"), "Where Discord's gateway answers.", "wss://gateway.discord.gg"),
+    Setting(
+        "redis_url",
+        _url("redis", "rediss", "redis+cluster", "unix"),
+        "Redis >= 7.2 or Valkey >= 8, with the policy noeviction: redis://, rediss://, redis+cluster:// or unix://.",
+        secret=True,
+    ),
+    Setting(
+        "database_url", _url("postgresql", "postgres"), "PostgreSQL >= 15: postgresql://user@host/name.", secret=True
+    ),
+    Setting(
+        "lavalink_nodes",
+        _lavalink_nodes,
+        "Lavalink >= 4.2.2: http://:password@host:port, several separated by commas, or dns+http:// for all addresses "
+        "of a name.",
+        secret=True,
+    ),
+    Setting("shard_count", _integer(1, 16_384), "Number of shards; the same in every process, for good.", "1"),
+    Setting(
+        "inline_reply_ms",
+        _integer(0, 2_000),
+        "How long an answer is waited for before the interaction is deferred, in ms; 0 defers always.",
+        "800",
+    ),
+    Setting("host", _text, "Address on which a process listens.", "127.0.0.1"),
+    Setting("port", _integer(0, 65_535), "Port on which a process listens; 0 takes a free one and prints it.", "8080"),
+    Setting("log_format", _choice("text", "json"), "Logs for people (text) or one JSON object a line (json).", "text"),
+)
+
+_EMPTY: dict[type, Any] = {int: 0, str: "", tuple: ()}
+
+
+def load(needed: Iterable[str], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    ``needed`` names the fields that must be there; the others may be missing, and are then 0, empty or their default.
+
+    Raises:
+        SettingsError: one is missing or wrong; the sentence names it and never shows a secret.
+    """
+    environ = os.environ if environ is None else environ
+    needed = frozenset(needed)
+    declared = {setting.name: setting for setting in DECLARED}
+    assert needed <= declared.keys()
+    values: dict[str, Any] = {}
+    for name, setting in declared.items():
+        text = environ.get(PREFIX + name.upper(), "").strip() or setting.default
+        if not text and name in needed:
+            raise SettingsError(f"{PREFIX}{name.upper()} is missing. {setting.help}")
+        try:
+            values[name] = setting.parse(text) if text else _empty(name)
+        except ValueError as error:
+            reason = "has a wrong form" if setting.secret and repr(text) in str(error) else str(error)
+            raise SettingsError(f"{PREFIX}{name.upper()} {reason}. {setting.help}") from None
+    return Settings(**values)
+
+
+def _empty(name: str) -> Any:
+    kind = {field.name: field.type for field in msgspec.structs.fields(Settings)}[name]
+    return _EMPTY[getattr(kind, "__origin__", kind)]
+
+
+def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
+    """Name, value (secrets hidden) and meaning of every setting, for ``tonearm doctor``."""
+    environ = os.environ if environ is None else environ
+    rows = []
+    for setting in DECLARED:
+        text = environ.get(PREFIX + setting.name.upper(), "").strip()
+        shown = (
+            "(set)"
+            if text and setting.secret
+            else text or (f"{setting.default} (default)" if setting.default else "(not set)")
+        )
+        rows.append((PREFIX + setting.name.upper(), shown, setting.help))
+    return rows

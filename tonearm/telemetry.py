@@ -1,0 +1,93 @@
+"""Logs and metrics: set up once a process, declared here and nowhere else.
+
+Labels are bounded: never a guild, a user or a job. Names and units follow Prometheus' conventions (Prometheus'
+documentation, *Metric and label naming*). Never logged: tokens, keys, passwords, what people typed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import msgspec
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+INTERACTIONS = Counter("tonearm_interactions_total", "Interactions by command and outcome.", ["command", "outcome"])
+ANSWER_SECONDS = Histogram(
+    "tonearm_answer_seconds",
+    "From the making of an interaction (its snowflake) to its first answer.",
+    buckets=(0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 5.0),
+)
+HANDOVER_SECONDS = Histogram(
+    "tonearm_handover_seconds",
+    "Time of the round trip that hands a job over.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.4),
+)
+JOBS = Counter("tonearm_jobs_total", "Jobs done by a voice node, by kind and outcome.", ["kind", "outcome"])
+JOB_SECONDS = Histogram(
+    "tonearm_job_seconds",
+    "From a job's hand-over to its commit.",
+    ["kind"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15),
+)
+ANSWERS = Counter("tonearm_answers_total", "Answers delivered, by the way they took.", ["way"])
+PLAYERS = Gauge("tonearm_players", "Players that play something.")
+LEASES = Gauge("tonearm_leases", "Shards that this voice node owns.")
+LEASE_CHANGES = Counter("tonearm_lease_changes_total", "Leases taken, lost and given back.", ["change"])
+TRACK_ENDS = Counter("tonearm_track_ends_total", "Tracks that ended, by reason.", ["reason"])
+EVENTS_DROPPED = Counter("tonearm_events_dropped_total", "Lavalink's events about a play that was over.", ["kind"])
+
+LOG = logging.getLogger("tonearm")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "context", {}))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """A line for a person."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        context = getattr(record, "context", None)
+        text = super().format(record)
+        return f"{text} {' '.join(f'{key}={value}' for key, value in context.items())}" if context else text
+
+
+def set_up_logging(log_format: str, *, level: int = logging.INFO) -> None:
+    """Logs go to standard error; standard output carries the one line that says that a process is ready."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if log_format == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for noisy in ("discord", "wavelink", "aiohttp.access", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def context(**values: object) -> dict[str, dict[str, object]]:
+    """Values for a log line: ``LOG.info("...", extra=context(job=job.id))``."""
+    return {"context": {key: value for key, value in values.items() if value is not None}}
+
+
+def announce_ready(**values: object) -> None:
+    """Print the one line on standard output that a supervisor waits for."""
+    sys.stdout.write(msgspec.json.encode({"ready": True, **values}).decode() + "\n")
+    sys.stdout.flush()
+
+
+def exposition() -> tuple[bytes, str]:
+    """The metrics of this process in Prometheus' text format, and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
