@@ -1,4 +1,4 @@
-"""The command line. Each process and tool is an entry point of the group ``tonearm.processes``; none is imported here."""
+"""The command line. Each command is an entry point of the group ``tonearm.processes``; none is imported here."""
 
 from __future__ import annotations
 
@@ -49,6 +49,4 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
 
 def _usage(commands: dict[str, EntryPoint]) -> str:
     names = "\n".join(f"  tonearm {name}" for name in sorted(commands))
-    return (
-        f"tonearm {__version__}: a self-hostable music bot for Discord\n\n{names}\n\n`tonearm NAME --help` says more."
-    )
+    return f"tonearm {__version__}: music for Discord\n\n{names}\n\n`tonearm NAME --help` says more."

@@ -6,10 +6,10 @@ A sentence says what happened and, where there is something to do, what to do. P
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Sentence(str, Enum):
+class Sentence(StrEnum):
     """One sentence for a person. The value is a :meth:`str.format` template in Discord's Markdown."""
 
     # What the caller can change.

@@ -1,4 +1,4 @@
-"""All settings: environment variables ``TONEARM_<NAME>``, each declared, explained and checked here and nowhere else."""
+"""All settings: environment variables ``TONEARM_<NAME>``, each declared, explained and checked here, nowhere else."""
 
 from __future__ import annotations
 

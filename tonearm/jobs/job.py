@@ -14,8 +14,8 @@ CONTROL_VALID_MS = 20_000
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the answer of an interaction reaches its person.
 
-    ``to`` is the pub/sub channel on which the process that took the interaction waits. ``private`` is the visibility that
-    a deferral of it has; ``component`` tells an edit of the message with the button from a new message.
+    ``to`` is the pub/sub channel on which the process that took the interaction waits. ``private`` is the visibility
+    that a deferral of it has; ``component`` tells an edit of the message with the button from a new message.
     """
 
     application: int
@@ -28,8 +28,8 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something to be done once.
 
-    ``id`` is derived from what caused it (``i:<interaction id>``), never random. ``valid_ms`` counts from the hand-over, by
-    Redis' clock. ``trace`` is a W3C traceparent.
+    ``id`` is derived from what caused it (``i:<interaction id>``), never random. ``valid_ms`` counts from hand-over,
+    by Redis' clock. ``trace`` is a W3C traceparent.
     """
 
     id: str

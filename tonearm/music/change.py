@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -10,7 +10,7 @@ from tonearm.music.player import Player
 from tonearm.music.track import Entry, Track
 
 
-class Where(str, Enum):
+class Where(StrEnum):
     """Where in the queue tracks are added."""
 
     END = "end"

@@ -64,7 +64,7 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def next_play(last: str, now_ms: int) -> str:
-    """A name for the next start of a track: later than ``last`` and, since it holds the time, later than any lost one."""
+    """A name for the next start of a track: later than ``last``, and, as it holds the time, than any lost one."""
     number = max(now_ms, int(last, 36) + 1 if last else 0)
     digits = ""
     while number:

@@ -1,4 +1,4 @@
-"""The answer's way back: published at the commit, claimed at the end of the window, edited in when nobody confirmed it."""
+"""The answer's way back: published at the commit, claimed at the window's end, edited in when nobody confirmed it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def fetch_owed(client: Client, shard: int, now_ms: int, *, most: int = 20)
     Raises:
         RedisError: Redis doesn't answer.
     """
-    due = await client.zrange(keys.outbox(shard), "-inf", now_ms, byscore=True, offset=0, num=most)  # type: ignore[arg-type]
+    due = await client.zrange(keys.outbox(shard), "-inf", now_ms, byscore=True, offset=0, num=most)
     owed: list[Owed] = []
     for name in due:
         job = name.decode() if isinstance(name, bytes) else str(name)

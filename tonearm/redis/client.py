@@ -24,8 +24,8 @@ Client = aioredis.Redis
 def connect(url: str, *, timeout: float = HOT_TIMEOUT, max_connections: int = 1000) -> Client:
     """A client that tries once and gives up after ``timeout`` seconds. Nothing is connected yet.
 
-    ``url`` is ``redis://``, ``rediss://``, ``unix://`` or ``redis+cluster://``. The pool belongs to the event loop in which
-    it is first used.
+    ``url`` is ``redis://``, ``rediss://``, ``unix://`` or ``redis+cluster://``. The pool belongs to the event loop in
+    which it is first used.
     """
     no_retry = Retry(NoBackoff(), 0)
     if urlsplit(url).scheme == "redis+cluster":

@@ -100,8 +100,8 @@ async def commit(
 ) -> Committed:
     """Write one step: the state, the queue, the history, the log, the answer and the acknowledgement, or nothing.
 
-    Without ``change`` only the answer and the acknowledgement are written (a refusal). ``before`` is what the change was
-    made from.
+    Without ``change`` only the answer and the acknowledgement are written (a refusal). ``before`` is what the change
+    was made from.
 
     Raises:
         LeaseLost: ``token`` is not the shard's any more. Nothing was written.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
@@ -26,6 +26,6 @@ class Script:
             RedisError: Redis is down, hanging or refusing.
         """
         try:
-            return await cast("Awaitable[Any]", client.evalsha(self.sha, len(keys), *keys, *args))
+            return await client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:
             return await client.eval(self.source, len(keys), *keys, *args)
