@@ -5,7 +5,7 @@ As an object::
     async with Postgres() as postgres:
         await asyncpg.connect(await postgres.create_database())
 
-or as a process: ``python -m playground.stores.postgres --dir DIR``, which says ``{"ready": true, "url": ...}`` on stdout.
+or as a process: ``python -m playground.stores.postgres --dir DIR``, which says ``{"ready": true, "url": ...}`` once.
 It trusts every connection from this machine, and does not wait for the disk (what was committed outlives its processes,
 not the machine): for play and tests only.
 """

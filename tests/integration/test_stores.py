@@ -25,6 +25,10 @@ def client_of(valkey):
     return redis.asyncio.from_url(valkey.url, socket_timeout=5)
 
 
+def program_of(pid):
+    return Path(os.readlink(f"/proc/{pid}/exe"))
+
+
 async def run_module(name, *arguments):
     """Starts a store as a process; returns it and its ready line."""
     process = await asyncio.create_subprocess_exec(
@@ -232,7 +236,7 @@ async def test_root_runs_it_as_nobody_even_from_a_closed_folder(tmp_path, monkey
         assert os.stat(f"/proc/{server.pid}").st_uid == _place._user()[0]
         outside = (closed / "pg" / "data").resolve()
         assert closed not in outside.parents
-        programs = Path(os.readlink(f"/proc/{server.pid}/exe"))
+        programs = program_of(server.pid)
         assert installed not in programs.parents
     assert not outside.parent.exists()
     assert not programs.exists()
