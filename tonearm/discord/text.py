@@ -1,0 +1,115 @@
+"""Words from the world made safe and short, and times as people write them. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import quote, urlsplit, urlunsplit
+
+MAX_LINK = 512
+"""Characters of a URL behind a title; a longer one is not worth the room."""
+
+MAX_TIMESTAMP_S = 8_640_000_000_000
+"""The last second that a Discord timestamp can name (Discord's documentation, Reference, *Message Formatting*)."""
+
+_MARKDOWN = re.compile(r"[\\*_~`|>#\[\]<:@]")
+_JOINERS = "\u200c\u200d"
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0\u00ad\u034f\u17b4\u17b5\u180b\u180c\u180d\u180e")
+_MOST_MARKS = 4
+_URL_SAFE = "!$&'*+,/:;=?@%"
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def plain(text: str, most: int) -> str:
+    """``text`` as one line of at most ``most`` characters that shows what it holds, without Markdown's meaning taken.
+
+    Line breaks become blanks. What is invisible or turns the direction of writing is dropped; joiners stay where they
+    join letters or emoji, and marks that pile up on one letter are cut.
+    """
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        kind = unicodedata.category(character)
+        if kind in ("Zs", "Zl", "Zp") or character in "\t\n\v\f\r" or character in _BLANKS:
+            character = " "
+        elif kind in ("Cc", "Cf", "Cs", "Co") and character not in _JOINERS:
+            continue
+        marks = marks + 1 if kind in ("Mn", "Me") else 0
+        if marks > _MOST_MARKS or (character in _JOINERS and (not kept or kept[-1].isascii())):
+            continue
+        if character == " " and (not kept or kept[-1] == " "):
+            continue
+        kept.append(character)
+        if len(kept) > 4 * most:  # the rest will not be shown
+            break
+    line = "".join(kept).strip(" " + _JOINERS)
+    if len(line) > most:
+        line = line[: most - 1].rstrip(" " + _JOINERS) + "…"
+    return line
+
+
+def escape(text: str) -> str:
+    """``text`` with everything that Discord's Markdown, mentions and emoji names could take for theirs escaped."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
+
+
+def shown(text: str, most: int, *, otherwise: str = "Untitled") -> str:
+    """``text`` safe and short, or ``otherwise`` when nothing of it can be seen."""
+    return escape(plain(text, most)) or otherwise
+
+
+def web_address(uri: str | None, *, most: int = MAX_LINK) -> str | None:
+    """``uri`` if it may stand in a message, with everything odd in it percent-encoded; else ``None``.
+
+    It must be http or https with a host in ASCII, hold no password, and have at most ``most`` characters.
+    """
+    try:
+        parts = urlsplit((uri or "").strip())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or "@" in parts.netloc or not _HOST.fullmatch(host):
+        return None
+    try:
+        path, query, fragment = (_quoted(part) for part in (parts.path, parts.query, parts.fragment))
+    except UnicodeEncodeError:  # half a surrogate pair
+        return None
+    netloc = host if port is None else f"{host}:{port}"
+    address = urlunsplit((parts.scheme, netloc, path, query, fragment))
+    return address if len(address) <= most else None
+
+
+def _quoted(part: str) -> str:
+    return _STRAY_PERCENT.sub("%25", quote(part, safe=_URL_SAFE))
+
+
+def linked(text: str, uri: str | None, most: int, *, most_link: int = MAX_LINK) -> str:
+    """``text`` safe and short, and a link to ``uri`` where there is one that may be shown.
+
+    Brackets in a link's text become parentheses: Discord does not see a link around an odd number of them. Text that
+    holds an address of its own is not made a link: Discord would show it raw, as a link that lies.
+    """
+    address = web_address(uri, most=most_link)
+    line = plain(text, most)
+    if address is None or "://" in line:
+        return escape(line) or "Untitled"
+    return f"[{escape(line.replace('[', '(').replace(']', ')')) or 'Untitled'}]({address})"
+
+
+def clock(ms: int) -> str:
+    """A length or position: ``3:45``, ``1:02:03``."""
+    minutes, seconds = divmod(max(0, ms) // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def from_now(at_ms: int) -> str | None:
+    """A moment as Discord shows it to each reader, counting by itself: “in 3 minutes”. ``None`` if it can't name it."""
+    seconds = at_ms // 1000
+    return f"<t:{seconds}:R>" if 0 <= seconds <= MAX_TIMESTAMP_S else None
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """``1 track``, ``2,000 tracks``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
