@@ -45,9 +45,9 @@ class _Protocol(asyncio.SubprocessProtocol):
         *lines, rest = (self._rest[fd] + data).split(b"\n")
         for line in lines:
             self._emit(fd, line)
-        while len(rest) > LINE_LIMIT:
-            self._emit(fd, rest[:LINE_LIMIT])
-            rest = rest[LINE_LIMIT:]
+        if len(rest) >= LINE_LIMIT:
+            self._emit(fd, rest)
+            rest = b""
         self._rest[fd] = rest
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
@@ -66,7 +66,9 @@ class _Protocol(asyncio.SubprocessProtocol):
         self.drained.set()
 
     def _emit(self, fd: int, line: bytes) -> None:
-        self._on_line(fd, line.decode(errors="replace").rstrip("\r"))
+        for start in range(0, len(line) or 1, LINE_LIMIT):
+            part = line[start : start + LINE_LIMIT]
+            self._on_line(fd, part.decode(errors="replace").rstrip("\r"))
 
 
 def _signal_group(pid: int, sig: signal.Signals) -> None:

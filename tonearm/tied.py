@@ -15,6 +15,7 @@ program cannot be run.
 import ctypes
 import os
 import sys
+import warnings  # noqa: F401  execvp needs it, and another user may not be able to read it
 
 PR_SET_PDEATHSIG = 1
 
