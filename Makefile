@@ -1,0 +1,65 @@
+# Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lock clean
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(firstword $(foreach version,python3.11 python3.12 python3.13 python3,$(shell command -v $(version))))
+BIN := .venv/bin
+PACKAGES := tonearm interactions voice_nodes playground
+CODE := $(PACKAGES) tests .ci
+COVERAGE := $(CURDIR)/var/coverage
+ARGS ?=
+UPGRADE ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/installed ## install everything into .venv, as the other targets do when needed
+
+demo: .venv/installed ## a whole Tonearm on this machine, with music    [ARGS=--once]
+	@$(BIN)/tonearm demo $(ARGS)
+
+test: .venv/installed ## all tests, with the coverage of all processes    [ARGS="tests/unit -k queue"]
+	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
+	@export COVERAGE_FILE=$(COVERAGE)/data; \
+	status=0; \
+	$(BIN)/coverage run -m pytest $(ARGS) || status=$$?; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/python .ci/coverage_summary.py $(if $(strip $(ARGS)),--no-gate) || status=$$?; \
+	exit $$status
+
+check: .venv/installed ## format, lint, types, borders between the rooms, the lock
+	$(BIN)/ruff format --check --quiet $(CODE)
+	$(BIN)/ruff check --quiet $(CODE)
+	$(BIN)/mypy && $(BIN)/mypy .ci/*.py
+	$(BIN)/lint-imports
+	@$(BIN)/python .ci/lock.py --check
+
+format: .venv/installed ## format the code, and mend what the linter can
+	@$(BIN)/ruff check --fix --exit-zero --quiet $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+lock: .venv/installed ## write requirements/dev.txt from pyproject.toml    [UPGRADE=1]
+	@$(BIN)/python .ci/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove what the other targets made
+	rm -rf .venv var build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made again when the lock or the project file changes. The hashes are checked; nothing is built in a downloaded
+# environment; where packages come from is what pip is configured to.
+.venv/installed: requirements/dev.txt pyproject.toml | .venv/bin/pip
+	@echo "Installing the locked requirements into .venv ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/bin/pip:
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Tonearm needs Python 3.11 or newer, and $(or $(PYTHON),no Python) is what was found: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; \
+	    echo "Python's venv module did not work. On Debian: apt install python3-venv" >&2; exit 1; }
