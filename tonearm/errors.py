@@ -4,6 +4,7 @@ TonearmError
 ├── SettingsError          a setting is missing or wrong; the process does not start
 ├── StartFailed            a process or a store did not come up
 ├── InvalidInteraction     not an interaction as Discord documents it; answered with a 4xx
+├── DiscordError           Discord refuses a request; asking the same again changes nothing
 ├── LeaseLost              another voice node owns the shard; everything in hand is dropped
 └── UserError              reaches a person, in a sentence of the catalogue
     ├── Refused            the wish can't be granted; trying the same again changes nothing
@@ -39,6 +40,20 @@ class InvalidInteraction(TonearmError):
     def __init__(self, reason: str, *, status: int = 400) -> None:
         super().__init__(reason)
         self.status = status
+
+
+class DiscordError(TonearmError):
+    """Discord refuses a request.
+
+    ``status`` is the HTTP status, ``code`` Discord's own (0 where it gave none; Discord's documentation, *Opcodes and
+    Status Codes*, *JSON*). The text names the request by its route, never by its address, which can hold a token.
+    """
+
+    def __init__(self, route: str, status: int, code: int, message: str) -> None:
+        super().__init__(f"{route}: {status}, code {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
 
 
 class LeaseLost(TonearmError):
