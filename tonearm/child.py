@@ -50,7 +50,7 @@ class _Protocol(asyncio.SubprocessProtocol):
             rest = b""
         self._rest[fd] = rest
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         if rest := self._rest.get(fd):
             self._rest[fd] = b""
             self._emit(fd, rest)
@@ -60,7 +60,7 @@ class _Protocol(asyncio.SubprocessProtocol):
         _signal_group(self.pid, signal.SIGKILL)
         self.exited.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
             self._transport.close()
         self.drained.set()
