@@ -79,8 +79,8 @@ def chirp(path: Path, seconds: float = 60.0, fmt: Format | None = None, level: f
 
     It rises from 400 Hz by 50 Hz/s. Raises `ValueError` if it is longer than 232 s, and as `tone` does.
     """
-    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     _audible(chirp_frequency(seconds))
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     phase = 2 * np.pi * (CHIRP_START_HZ * time + CHIRP_HZ_PER_S * time**2 / 2)
     wave = _amplitude(level) * np.sin(phase)
     return _write(path, fmt, _faded(wave), {"title": f"Chirp of {seconds:g} s", "artist": "Tonearm"})

@@ -40,7 +40,7 @@ class ListenerClient:
 
     async def open(self, keep: float = KEEP_S) -> Self:
         """Begin to listen, and keep the last `keep` seconds of audio (`math.inf`: all of it)."""
-        await self._ask("listen", object, keep=None if math.isinf(keep) else keep)
+        await self._ask("listen", type(None), keep=None if math.isinf(keep) else keep)
         return self
 
     async def hears(self, frequency: float, within: float = 5.0, tolerance: float = 5.0) -> Sound:
@@ -56,6 +56,10 @@ class ListenerClient:
         """Wait for the first packet after that moment that is no silence frame; return its arrival (ns)."""
         answer = await self._ask("first-packet", dict[str, int], timeout, after_ns=after_ns, timeout=timeout)
         return answer["arrival_ns"]
+
+    async def wait_packets(self, count: int, timeout: float = 5.0) -> Report:
+        """Wait until so many packets came since the mark, heard or not, and return the report."""
+        return await self._ask("packets", Report, timeout, count=count, timeout=timeout)
 
     async def sound(self) -> Sound:
         """Return what the last 200 ms sound like."""
@@ -84,7 +88,7 @@ class ListenerClient:
 
     async def follow(self) -> None:
         """Decode everything from now on, so that `starts` misses nothing however late it is asked."""
-        await self._ask("follow", object)
+        await self._ask("follow", type(None))
 
     async def starts(self) -> list[Start]:
         """Return the tones that began since the mark, each with its frequency (Hz) and `started_ns`."""
@@ -97,7 +101,7 @@ class ListenerClient:
 
     async def record(self) -> None:
         """Keep everything from now on, for `save_wav`."""
-        await self._ask("record", object)
+        await self._ask("record", type(None))
 
     async def save_wav(self, path: Path) -> Path:
         """Write what is kept as a WAV file, pauses included, and return its path."""

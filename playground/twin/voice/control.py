@@ -42,6 +42,13 @@ class FirstPacket(msgspec.Struct, frozen=True):
     timeout: float
 
 
+class Packets(msgspec.Struct, frozen=True):
+    """Wait for so many packets."""
+
+    count: int
+    timeout: float
+
+
 class Listen(msgspec.Struct, frozen=True):
     """Open an ear that keeps so many seconds; `null` for everything."""
 
@@ -120,6 +127,11 @@ async def _first_packet(listener: Listener, body: bytes) -> object:
     return {"arrival_ns": await listener.wait_first_packet(asked.after_ns, _patience(asked.timeout))}
 
 
+async def _packets(listener: Listener, body: bytes) -> object:
+    asked = msgspec.json.decode(body, type=Packets)
+    return await listener.wait_packets(asked.count, _patience(asked.timeout))
+
+
 async def _wav(listener: Listener, _: bytes) -> object:
     return await asyncio.to_thread(listener.wav())
 
@@ -136,6 +148,7 @@ _QUESTIONS: Final[dict[str, Answer]] = {
     "hears": _hears,
     "hears-silence": _hears_silence,
     "first-packet": _first_packet,
+    "packets": _packets,
     "wav": _wav,
     "sound": _now(Listener.sound),
     "report": _now(Listener.report),

@@ -82,12 +82,12 @@ class Listener:
 
     def take(self, arrival: int, ssrc: int, frame: Frame) -> None:
         """Hear one frame."""
+        self._taken += 1
         order = self._counter.add(ssrc, frame.sequence, frame.timestamp, arrival, frame.payload)
         if order is None:
             return
         packet = Packet(arrival, ssrc, order, frame.payload)
         self._packets.append(packet)
-        self._taken += 1
         if self._tones is not None:
             self._untracked.append(packet)
             if len(self._untracked) >= _TRACK_FRAMES:
@@ -95,10 +95,12 @@ class Listener:
 
     def take_bad(self) -> None:
         """Note a packet that did not decrypt."""
+        self._taken += 1
         self._counter.bad += 1
 
     def take_unheard(self) -> None:
         """Note a packet that nobody is to hear."""
+        self._taken += 1
         self._counter.unheard += 1
 
     def wake(self) -> None:
@@ -241,6 +243,21 @@ class Listener:
         if arrival is None:
             raise NotHeard(f"Expected a packet in guild {self.guild_id} within {timeout:g} s; none came.")
         return arrival
+
+    async def wait_packets(self, count: int, timeout: float) -> Report:
+        """Wait until so many packets came since the mark, heard or not; return the report.
+
+        Raises `NotHeard`.
+        """
+
+        def look() -> Report | None:
+            report = self.report()
+            return report if report.packets + report.bad + report.unheard >= count else None
+
+        report = await self._wait(look, timeout)
+        if report is None:
+            raise NotHeard(f"Expected {count} packets in guild {self.guild_id} within {timeout:g} s; {self.report()}.")
+        return report
 
     async def _wait(
         self,

@@ -155,6 +155,7 @@ class VoiceServer:
 
     def _hear(self, session: Session, packet: bytes, arrival: int) -> None:
         listener = session.listener
+        self._touched.add(listener)
         if session.decrypt is None:
             listener.take_unheard()
             return
@@ -167,7 +168,6 @@ class VoiceServer:
             listener.take_unheard()
             return
         listener.take(arrival, session.ssrc, frame)
-        self._touched.add(listener)
 
     def _batch_done(self) -> None:
         for listener in self._touched:
