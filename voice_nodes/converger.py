@@ -1,0 +1,150 @@
+"""Brings Lavalink and Discord's voice to what the state says. Everything it does may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tonearm.errors import DiscordAway, LavalinkAway
+from tonearm.music.events import Disconnected, Event
+from tonearm.music.player import Player
+from tonearm.telemetry import LOG, context
+from voice_nodes.backoff import Backoff
+from voice_nodes.gateway import Gateway
+from voice_nodes.lavalink import Sound, Wanted
+
+REJOIN_CODES = frozenset({4006, 4009})
+"""Voice close codes that end the voice session though nobody took the bot out of its channel."""
+
+
+class Converger:
+    """One guild's sound, following its player."""
+
+    def __init__(
+        self,
+        guild: int,
+        *,
+        gateway: Gateway,
+        sound: Sound,
+        now_ms: Callable[[], int],
+        submit: Callable[[Event], None],
+    ) -> None:
+        self._guild = guild
+        self._gateway = gateway
+        self._sound = sound
+        self._now_ms = now_ms
+        self._submit = submit
+        self._player = Player()
+        self._applied: Wanted | None = None
+        self._fresh_play: str | None = None
+        self._voice_lost = False
+        self._wake = asyncio.Event()
+        self._failed_joins = 0
+
+    def show(self, player: Player) -> None:
+        """The player should be so from now on."""
+        self._player = player
+        self._wake.set()
+
+    def begins(self, play: str) -> None:
+        """``play`` was started just now and by us, so it is to be heard from its beginning."""
+        self._fresh_play = play
+
+    def session_lost(self) -> None:
+        """Lavalink has a new session: it knows neither the voice connection nor the track."""
+        self._applied = None
+        self._voice_lost = True
+        self._wake.set()
+
+    def gateway_lost(self) -> None:
+        """Discord has a new gateway session: the bot is in no channel."""
+        link = self._sound.link(self._guild)
+        if link is not None:
+            link.forget()
+        self._applied = None
+        self._wake.set()
+
+    def voice_closed(self, code: int) -> None:
+        """Lavalink's voice connection was closed. Who was moved or taken out learns it from the gateway."""
+        link = self._sound.link(self._guild)
+        if link is not None and code in REJOIN_CODES:
+            link.linked.clear()
+            self._applied = None
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Follow until cancelled.
+
+        Raises:
+            LeaseLost: the shard is another's.
+        """
+        backoff = Backoff()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._bring(self._player)
+                backoff.reset()
+            except (LavalinkAway, DiscordAway) as error:
+                LOG.warning("The sound is not as it should be: %s", error.detail, extra=context(guild=self._guild))
+                await backoff.wait()
+                self._wake.set()
+
+    async def _bring(self, player: Player) -> None:
+        if player.voice_channel is None:
+            await self._leave()
+            return
+        if await self._be_in(player.voice_channel):
+            await self._play(player)
+
+    async def _leave(self) -> None:
+        guild = self._gateway.get_guild(self._guild)
+        self._applied = None
+        if guild is None or guild.me is None:
+            return
+        if self._sound.link(self._guild) is not None or self._gateway.caller_channel(self._guild, guild.me.id):
+            await self._sound.leave(guild)
+
+    async def _be_in(self, channel: int) -> bool:
+        """Be connected in ``channel``; ``False`` when that can't be, which is then told to the actor."""
+        link = self._sound.link(self._guild)
+        if link is not None and self._voice_lost:
+            self._voice_lost = False
+            await self._sound.reconnect_voice(self._guild)
+        if link is not None and link.linked.is_set() and link.channel.id == channel:
+            return True
+        self._applied = None
+        voice = self._gateway.voice_channel(self._guild, channel)
+        if voice is None:
+            self._submit(Disconnected(channel, f"gone:{channel}:{self._now_ms()}"))
+            return False
+        if link is not None and not link.linked.is_set():
+            await self._sound.leave(voice.guild)
+        try:
+            await self._sound.join(voice)
+        except (LavalinkAway, DiscordAway) as error:
+            LOG.warning("Not joined: %s", error.detail, extra=context(guild=self._guild, channel=channel))
+            self._submit(Disconnected(channel, f"{JOIN_FAILED}:{channel}:{self._now_ms()}"))
+            return False
+        return True
+
+    async def _play(self, player: Player) -> None:
+        playing = player.playing
+        play = playing.play if playing else None
+        fresh = playing is not None and play == self._fresh_play
+        encoded = playing.entry.track.encoded if playing is not None else None
+        position = playing.position_ms if playing is not None and fresh else player.position_ms(self._now_ms())
+        wanted = Wanted(play, encoded, position, player.paused, player.volume)
+        applied = self._applied
+        if applied is None:
+            changed, new_track = play is not None, True
+        else:
+            new_track = applied.play != play
+            changed = new_track or (applied.paused, applied.volume) != (wanted.paused, wanted.volume)
+        if changed:
+            await self._sound.update(self._guild, wanted, new_track=new_track)
+        self._applied = wanted
+        self._fresh_play = None
+
+
+JOIN_FAILED = "join"

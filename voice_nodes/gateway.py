@@ -1,0 +1,241 @@
+"""A shard's connection to Discord's gateway. All that leans on discord.py's internals is in this module:
+
+- ``discord.http.Route.BASE`` and ``DiscordWebSocket.DEFAULT_GATEWAY``: where Discord is;
+- ``Guild._voice_state_for``: who is where, without a member cache;
+- ``Client.before_identify_hook``: the rate at which shards identify.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import aiohttp
+import discord
+import wavelink
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from tonearm.errors import DiscordAway, Refused, SettingsError
+from tonearm.sentences import Sentence
+from tonearm.telemetry import LOG, context
+
+FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
+"""Close codes after which connecting again cannot help (Discord's documentation, *Gateway Close Event Codes*)."""
+
+SEND_TIMEOUT = 2.0
+READY_QUIET = 0.3
+"""Seconds. A shard counts as ready when no further guild has come for READY_QUIET."""
+
+
+class Listener(Protocol):
+    """Who is told what comes over the gateway and from Lavalink."""
+
+    def bot_moved(self, guild: int, channel: int | None) -> None:
+        """The bot is in ``channel`` now, or in none."""
+
+    def track_over(self, guild: int, play: str, reason: str) -> None:
+        """Lavalink is through with the track of ``play``."""
+
+    def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
+        """The track of ``play`` breaks; its end is reported apart."""
+
+    def voice_closed(self, guild: int, code: int) -> None:
+        """Lavalink's connection to Discord's voice server was closed."""
+
+    def gateway_started(self) -> None:
+        """A new gateway session began: voice connections of the one before are gone."""
+
+    def session_started(self, node: wavelink.Node, resumed: bool) -> None:
+        """Lavalink knows this session, or has just begun it."""
+
+
+def point_at(api_url: str, gateway_url: str) -> None:
+    """Tell discord.py where Discord answers. For the whole process, before any client is made."""
+    Route.BASE = api_url
+    DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+
+
+class Gateway(discord.Client):
+    """One shard."""
+
+    def __init__(
+        self,
+        *,
+        shard: int,
+        shard_count: int,
+        listener: Listener,
+        before_identify: Callable[[int], Awaitable[None]],
+        check: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            intents=discord.Intents(guilds=True, voice_states=True),
+            shard_id=shard,
+            shard_count=shard_count,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            guild_ready_timeout=READY_QUIET,
+        )
+        self.ready = asyncio.Event()
+        self._listener = listener
+        self._before_identify = before_identify
+        self._check = check
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        await self._before_identify(shard_id or 0)
+
+    async def run_forever(self, token: str) -> None:
+        """Log in and stay connected.
+
+        Raises:
+            SettingsError: Discord refuses the token or the intents; connecting again cannot help.
+        """
+        delay = 1.0
+        while True:
+            try:
+                if not self.http.token:
+                    await self.login(token)
+                await self.connect(reconnect=True)
+            except discord.LoginFailure:
+                raise SettingsError("TONEARM_DISCORD_BOT_TOKEN is refused by Discord.") from None
+            except discord.PrivilegedIntentsRequired:
+                raise SettingsError("Discord refuses the gateway intents of this bot.") from None
+            except discord.ConnectionClosed as closed:
+                if closed.code in FATAL_CLOSES:
+                    raise SettingsError(f"Discord closed the gateway with {closed.code}: {closed.reason}.") from None
+            except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, AttributeError) as error:
+                # discord.py raises AttributeError when its very first connection is refused.
+                LOG.warning("The gateway is not there: %s", error, extra=context(shard=self.shard_id))
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 30.0)
+
+    async def leave_behind(self) -> None:
+        """Close the socket so that the session, and with it the bot's voice, outlives it.
+
+        ``Client.close()`` would take the bot out of its channels, and 1000 would end the session.
+        """
+        socket = self.ws
+        if socket is not None:
+            try:
+                async with asyncio.timeout(1.0):
+                    await socket.close(code=4000)
+            except (TimeoutError, aiohttp.ClientError, OSError):
+                LOG.debug("The gateway's socket did not close in time")
+        await self.http.close()
+
+    # What is known of a guild.
+
+    def find_guild(self, guild: int) -> discord.Guild:
+        """The guild.
+
+        Raises:
+            Refused: the bot is not a member of it.
+        """
+        found = self.get_guild(guild)
+        if found is None:
+            raise Refused(Sentence.NOT_A_MEMBER, link=invite_link(self.application_id or 0))
+        return found
+
+    def caller_channel(self, guild: int, user: int) -> int | None:
+        """The voice channel in which ``user`` is."""
+        found = self.find_guild(guild)
+        state = found._voice_state_for(user)
+        return state.channel.id if state is not None and state.channel is not None else None
+
+    def require_entry(self, guild: int, channel: int) -> None:
+        """Whether the bot may join and be heard.
+
+        Raises:
+            Refused: it lacks a permission there, or there is no room.
+        """
+        found = self.find_guild(guild)
+        voice = found.get_channel(channel)
+        if not isinstance(voice, discord.VoiceChannel | discord.StageChannel):
+            raise Refused(Sentence.NO_CONNECT, channel=channel)
+        may = voice.permissions_for(found.me)
+        if not (may.view_channel and may.connect):
+            raise Refused(Sentence.NO_CONNECT, channel=channel)
+        if not may.speak:
+            raise Refused(Sentence.NO_SPEAK, channel=channel)
+        present = voice.voice_states
+        full = bool(voice.user_limit) and len(present) >= voice.user_limit and not may.move_members
+        if full and found.me.id not in present:
+            raise Refused(Sentence.CHANNEL_FULL, channel=channel)
+
+    def voice_channel(self, guild: int, channel: int) -> discord.VoiceChannel | discord.StageChannel | None:
+        """The channel, if the bot knows it."""
+        found = self.get_guild(guild)
+        voice = found.get_channel(channel) if found else None
+        return voice if isinstance(voice, discord.VoiceChannel | discord.StageChannel) else None
+
+    async def send_voice_state(self, guild: discord.Guild, channel: discord.abc.Snowflake | None) -> None:
+        """Op 4: be in ``channel``, or in none.
+
+        Raises:
+            DiscordAway: the gateway is not connected, or does not take it in time.
+            LeaseLost: the shard is another's.
+        """
+        self._check()
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT):
+                await guild.change_voice_state(channel=channel, self_deaf=channel is not None)
+        except (TimeoutError, AttributeError, ConnectionError, aiohttp.ClientError) as error:
+            raise DiscordAway(f"op 4: {error!r}") from None
+
+    # Events, by discord.py's names.
+
+    async def on_ready(self) -> None:
+        if self.ready.is_set():
+            self._listener.gateway_started()
+        self.ready.set()
+
+    async def on_voice_state_update(
+        self, member: discord.Member, before: discord.VoiceState, after: discord.VoiceState
+    ) -> None:
+        if self.user is not None and member.id == self.user.id:
+            self._listener.bot_moved(member.guild.id, after.channel.id if after.channel else None)
+
+    async def on_wavelink_track_end(self, event: wavelink.TrackEndEventPayload) -> None:
+        if (guild := _guild_of(event.player)) is not None:
+            self._listener.track_over(guild, _play_of(event.track), event.reason)
+
+    async def on_wavelink_track_stuck(self, event: wavelink.TrackStuckEventPayload) -> None:
+        if (guild := _guild_of(event.player)) is not None:
+            self._listener.track_over(guild, _play_of(event.track), "stuck")
+
+    async def on_wavelink_track_exception(self, event: wavelink.TrackExceptionEventPayload) -> None:
+        if (guild := _guild_of(event.player)) is not None:
+            reason = str(event.exception.get("message") or "it can't be read")
+            self._listener.track_failed(guild, _play_of(event.track), event.track.title, reason)
+
+    async def on_wavelink_websocket_closed(self, event: wavelink.WebsocketClosedEventPayload) -> None:
+        if (guild := _guild_of(event.player)) is not None:
+            self._listener.voice_closed(guild, event.code.value)
+
+    async def on_wavelink_node_ready(self, event: wavelink.NodeReadyEventPayload) -> None:
+        self._listener.session_started(event.node, event.resumed)
+
+    async def on_error(self, event_method: str, /, *args: object, **kwargs: object) -> None:
+        LOG.exception("An event of the gateway was not handled", extra=context(event=event_method))
+
+
+def _guild_of(player: wavelink.Player | None) -> int | None:
+    return player.guild.id if player is not None and player.guild is not None else None
+
+
+def _play_of(track: wavelink.Playable) -> str:
+    data = track.raw_data.get("userData") or {}
+    return str(data.get("play", ""))
+
+
+PERMISSIONS = discord.Permissions(
+    view_channel=True, send_messages=True, embed_links=True, connect=True, speak=True, use_voice_activation=True
+)
+
+
+def invite_link(application: int) -> str:
+    """The link with which an admin invites the bot, with the permissions it needs and no other."""
+    return discord.utils.oauth_url(application, permissions=PERMISSIONS, scopes=("bot", "applications.commands"))

@@ -1,0 +1,103 @@
+"""``tonearm voice-node``: the process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+
+from tonearm.discord.rest import RestClient
+from tonearm.errors import SettingsError, StartFailed
+from tonearm.redis.client import FAILURES, connect
+from tonearm.redis.shards import agree_on_shard_count
+from tonearm.settings import Settings, load
+from tonearm.telemetry import LOG, announce_ready, set_up_logging
+from voice_nodes import gateway, health
+from voice_nodes.backoff import Backoff
+from voice_nodes.intake import BLOCK_MS
+from voice_nodes.shard import Node, Shard
+
+NEEDED = ("discord_bot_token", "redis_url", "lavalink_nodes")
+
+
+def main(argv: list[str]) -> int:
+    """Run until SIGTERM or SIGINT. The exit code is 0 after a stop.
+
+    Raises:
+        SettingsError: a setting is missing or wrong, or is refused by Discord, Redis or Lavalink.
+        StartFailed: the port is taken.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tonearm voice-node", description="Plays the music: owns shards, drives Lavalink."
+    )
+    parser.parse_args(argv)
+    settings = load(NEEDED)
+    set_up_logging(settings.log_format)
+    gateway.point_at(settings.discord_api_url, settings.discord_gateway_url)
+    try:
+        asyncio.run(run(settings))
+    except* SettingsError as group:
+        raise _first(group) from None
+    except* OSError as group:
+        raise StartFailed(f"the port {settings.port} can't be listened on: {_first(group)}") from None
+    return 0
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run(settings: Settings) -> None:
+    """Own whatever shards are free, until SIGTERM or SIGINT."""
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    redis = connect(settings.redis_url, timeout=2.0)
+    # XREADGROUP blocks for BLOCK_MS, so its socket must be allowed to be silent for longer.
+    intake = connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 2)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with RestClient(settings.discord_api_url, bot_token=settings.discord_bot_token) as rest:
+        node = Node(name=name, settings=settings, redis=redis, intake=intake, rest=rest)
+        shards = [Shard(number, node) for number in range(settings.shard_count)]
+        try:
+            async with health.serve(
+                settings.host, settings.port, ready=lambda: all(shard.ready.is_set() for shard in shards)
+            ) as url:
+                await _agree(node)
+                async with asyncio.TaskGroup() as tasks:
+                    owning = [tasks.create_task(shard.run()) for shard in shards]
+                    announcing = tasks.create_task(_announce(shards, url))
+                    stopping = tasks.create_task(stop.wait())
+                    await asyncio.wait([stopping, *owning], return_when=asyncio.FIRST_COMPLETED)
+                    LOG.info("Leaving")
+                    announcing.cancel()
+                    stopping.cancel()
+                    for shard in shards:
+                        shard.stop()
+        finally:
+            await redis.aclose()
+            await intake.aclose()
+
+
+async def _announce(shards: list[Shard], url: str) -> None:
+    for shard in shards:
+        await shard.ready.wait()
+    announce_ready(url=url)
+
+
+async def _agree(node: Node) -> None:
+    """Wait for Redis, and see that the number of shards is the one that everybody uses."""
+    backoff = Backoff()
+    while True:
+        try:
+            await agree_on_shard_count(node.redis, node.settings.shard_count)
+            return
+        except FAILURES as error:
+            LOG.warning("Redis does not answer: %r", error)
+        await backoff.wait()
