@@ -78,7 +78,7 @@ Outcome = Started | Queued | Paused | Resumed | Skipped | Stopped | Left | Volum
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One step of a guild. ``what`` is the word for it in the guild's log."""
+    """One step of a guild. ``what`` is the word for it in the guild's log; steps without one are not logged."""
 
     player: Player
     what: str

@@ -6,6 +6,7 @@ import msgspec
 
 from tonearm.music.actions import Scene, advance
 from tonearm.music.change import Change
+from tonearm.music.player import PlayerMessage
 
 
 class TrackOver(msgspec.Struct, frozen=True):
@@ -63,3 +64,23 @@ class Moved(msgspec.Struct, frozen=True):
         if scene.player.voice_channel in (None, self.channel):
             return None
         return Change(msgspec.structs.replace(scene.player, voice_channel=self.channel), "moved")
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """The message with the buttons is another one now, or none."""
+
+    message: PlayerMessage | None
+
+    @property
+    def id(self) -> str:
+        """Under which it is committed."""
+        return f"e:message:{self.message.id if self.message else 'none'}"
+
+    def apply(self, scene: Scene) -> Change | None:
+        """The same player with the other message; not logged, as nobody did it."""
+        if scene.player.message == self.message:
+            return None
+        return Change(msgspec.structs.replace(scene.player, message=self.message), "")
+
+
+Event = TrackOver | Disconnected | Moved | Announced

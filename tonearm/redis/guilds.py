@@ -53,6 +53,15 @@ class Committed(msgspec.Struct, frozen=True):
     deferred: bool = False
 
 
+async def fetch_active(client: Client, shard: int) -> list[int]:
+    """The guilds of a shard whose player should be in a voice channel.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    return sorted(int(guild) for guild in await cast("Awaitable[set[bytes]]", client.smembers(keys.active(shard))))
+
+
 async def fetch_view(client: Client, shard: int, guild: int) -> GuildView:
     """The guild's player and the head of its queue.
 
@@ -111,7 +120,7 @@ async def commit(
     prepend = queue.prepend if queue else ()
     append = queue.append if queue else ()
     player = change.player if change else before.player
-    entry = LogEntry(id, change.what, now_ms, user, player.last_play or None) if change else None
+    entry = LogEntry(id, change.what, now_ms, user, player.last_play or None) if change and change.what else None
     args: list[str | bytes | int | float] = [
         token,
         id,
@@ -131,6 +140,8 @@ async def commit(
         KEPT_HISTORY,
         KEPT_LOG,
         UNCONFIRMED_MS,
+        guild,
+        int(player.voice_channel is not None),
     ]
     for added in (*prepend, *append):
         args += [added.id, encode(added)]
@@ -147,6 +158,7 @@ async def commit(
             keys.history(shard, guild),
             keys.log(shard, guild),
             keys.outbox(shard),
+            keys.active(shard),
         ],
         args,
     )

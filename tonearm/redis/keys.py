@@ -37,6 +37,11 @@ def record(shard: int, job: str) -> str:
     return f"{{s{shard}}}:job:{job}"
 
 
+def active(shard: int) -> str:
+    """SET of the guilds of a shard whose player should be in a voice channel."""
+    return f"{{s{shard}}}:active"
+
+
 def player(shard: int, guild: int) -> str:
     """HASH ``state`` (the player as JSON), ``play`` (the current play)."""
     return f"{{s{shard}}}:g:{guild}:player"

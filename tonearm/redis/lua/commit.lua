@@ -1,9 +1,10 @@
 -- One step of a guild, all of it or nothing: state, queue, history, log, answer, acknowledgement.
 -- KEYS 1 lease  2 record  3 jobs  4 waiting  5 player  6 queue  7 entries  8 history  9 log  10 outbox
+--      11 active guilds
 -- ARGV 1 token  2 id  3 stream entry ('' for an event)  4 state ('' to keep)  5 play  6 log entry ('' for none)
 --      7 played ('' for none)  8 clear  9 take first  10 prepended  11 appended  12 answer ('' for none)
 --      13 reply ('' for none)  14 reply's channel  15 record's life (ms)  16 kept history  17 kept log
---      18 grace before an unconfirmed answer is edited in (ms), then id and entry of each prepended and appended one
+--      18 grace before an unconfirmed answer is edited in (ms)  19 guild  20 should be in a channel, then id and entry of each prepended and appended one
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'lost'} end
 
 local function finish()
@@ -20,14 +21,17 @@ if record[1] then
   return {'done'}
 end
 
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[5], 'state', ARGV[4], 'play', ARGV[5]) end
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[5], 'state', ARGV[4], 'play', ARGV[5])
+  redis.call(ARGV[20] == '1' and 'SADD' or 'SREM', KEYS[11], ARGV[19])
+end
 
 if ARGV[8] == '1' then redis.call('DEL', KEYS[6], KEYS[7]) end
 if ARGV[9] == '1' then
   local first = redis.call('ZPOPMIN', KEYS[6])
   if first[1] then redis.call('HDEL', KEYS[7], first[1]) end
 end
-local next_arg = 19
+local next_arg = 21
 local function add(count, edge, step)
   if count == 0 then return end
   local at = redis.call('ZRANGE', KEYS[6], edge, edge, 'WITHSCORES')
