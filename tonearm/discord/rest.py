@@ -147,13 +147,17 @@ class RestClient:
 
     # Channels.
 
-    async def create_message(self, channel: int, message: Message, *, nonce: str, timeout: float | None = None) -> Json:
-        """A new message in ``channel``; the same ``nonce`` again within minutes gives the message of the first time.
+    async def create_message(self, channel: int, message: Message, *, nonce: str, timeout: float | None = None) -> int:
+        """The id of a new message in ``channel``; with the same ``nonce`` again within minutes, that of the first one.
 
         *Create Message*; ``nonce`` has at most 25 characters, see :func:`nonce_for`.
         """
         body = {**message, "nonce": nonce, "enforce_nonce": True}
-        return await self._object(_Call("POST", MESSAGES, {"channel": channel}, body), timeout)
+        call = _Call("POST", MESSAGES, {"channel": channel}, body)
+        id = str((await self._object(call, timeout)).get("id"))
+        if not id.isdecimal():
+            raise DiscordAway(f"{call.name}: the answer names no message")
+        return int(id)
 
     async def edit_message(self, channel: int, id: int, message: Message, *, timeout: float | None = None) -> Json:
         """Give a message of ours the content ``message`` (*Edit Message*)."""

@@ -16,6 +16,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``to`` is the pub/sub channel on which the process that took the interaction waits. ``private`` is the visibility
     that a deferral of it has; ``component`` tells an edit of the message with the button from a new message.
+    ``text_channel`` is where a lasting answer is posted when the token has died; 0 for nowhere.
     """
 
     application: int
@@ -23,6 +24,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     to: str
     private: bool = False
     component: bool = False
+    text_channel: int = 0
 
 
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,6 +12,9 @@ from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
 
+KEPT_AFTER_MS = 60_000
+"""How long a record outlives the time at which its answer is edited in."""
+
 _claim = Script("claim")
 _decode_reply = msgspec.json.Decoder(Reply).decode
 
@@ -79,9 +82,12 @@ async def fetch_one_owed(client: Client, shard: int, job: str) -> Owed | None:
 
 
 async def postpone(client: Client, shard: int, job: str, until_ms: int) -> None:
-    """Try to edit the answer of ``job`` in again at ``until_ms``.
+    """Try to edit the answer of ``job`` in again at ``until_ms``; it is kept at least as long.
 
     Raises:
         RedisError: Redis doesn't answer.
     """
-    await client.zadd(keys.outbox(shard), {job: until_ms}, xx=True)
+    pipe = client.pipeline(transaction=False)
+    pipe.zadd(keys.outbox(shard), {job: until_ms}, xx=True)
+    pipe.pexpireat(keys.record(shard, job), until_ms + KEPT_AFTER_MS, gt=True)
+    await pipe.execute()
