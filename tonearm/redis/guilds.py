@@ -120,6 +120,8 @@ async def commit(
     prepend = queue.prepend if queue else ()
     append = queue.append if queue else ()
     player = change.player if change else before.player
+    if reply and answer and answer.lasting and not reply.text_channel:
+        reply = msgspec.structs.replace(reply, text_channel=player.text_channel or 0)
     entry = LogEntry(id, change.what, now_ms, user, player.last_play or None) if change and change.what else None
     args: list[str | bytes | int | float] = [
         token,
