@@ -1,0 +1,1 @@
+"""What tests of the audio node need: the node as a process, a client, a voice server that listens, and tones."""
