@@ -21,7 +21,7 @@ KEEP_S: Final = 10.0
 WINDOW_FRAMES: Final = 10
 """What the ear judges by: the last 200 ms."""
 _ENOUGH_FRAMES: Final = 8
-_STALE_NS: Final = 150_000_000
+_STALE_NS: Final = 60_000_000
 """So much later than its length may the window have begun: what came earlier is past."""
 _LEAD_FRAMES: Final = 5
 """Decoded before the window, for the decoder to settle."""

@@ -72,16 +72,19 @@ class VoiceServer:
         log.info("voice gateway on wss://%s, UDP on %s port %d", self.endpoint, *self._udp_address())
 
     async def close(self) -> None:
-        """Close all connections with 1001, and both ports."""
+        """Close all connections with 1001, and both ports. May be called again, and without a start."""
         for session in self._sessions:
             self._sessions.remove(session)
         await self._gateway.close()
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
         if self._udp is not None:
             self._udp.close()
+            self._udp = None
         if self._folder is not None:
             self._folder.cleanup()
+            self._folder = None
 
     def expect(self, guild_id: int, channel_id: int, user_id: int, session_id: str, token: str) -> None:
         """Take an identify with exactly these from now on, and no older ones of that user in that guild.
