@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(foreach version,python3.11 python3.12 python3.13 python3
 BIN := .venv/bin
 PACKAGES := tonearm interactions voice_nodes playground
 CODE := $(PACKAGES) tests .ci
-COVERAGE := $(CURDIR)/var/coverage
+COVERAGE := var/coverage
 ARGS ?=
 UPGRADE ?=
 
@@ -25,7 +25,7 @@ demo: .venv/installed ## a whole Tonearm on this machine, with music    [ARGS=--
 
 test: .venv/installed ## all tests, with the coverage of all processes    [ARGS="tests/unit -k queue"]
 	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
-	@export COVERAGE_FILE=$(COVERAGE)/data; \
+	@export COVERAGE_FILE="$(CURDIR)/$(COVERAGE)/data"; \
 	status=0; \
 	$(BIN)/coverage run -m pytest $(ARGS) || status=$$?; \
 	$(BIN)/coverage combine --quiet; \
