@@ -40,6 +40,7 @@ class Sentence(StrEnum):
     TOO_MANY_FROM_GUILD = "This server sends more than I can do. Wait {seconds} s and try again."
     TOO_MANY_WAITING = "{limit} commands of this server are waiting. Wait a few seconds and try again."
     TOO_BUSY = "I have too much to do at the moment. Wait half a minute and try again."
+    TOO_LATE = "This reached me {seconds} s late, so nothing was done. Please try again."
     NOT_DONE_IN_TIME = "Not done: the player was away for {seconds} s. Please try again."
 
     # What the operator must change.

@@ -16,6 +16,7 @@ KEPT_AFTER_MS = 60_000
 """How long a record outlives the time at which its answer is edited in."""
 
 _claim = Script("claim")
+_confirm = Script("confirm")
 _decode_reply = msgspec.json.Decoder(Reply).decode
 
 
@@ -29,8 +30,19 @@ async def claim(client: Client, shard: int, job: str) -> bytes | None:
     return answer
 
 
+async def confirm_response(client: Client, shard: int, job: str) -> None:
+    """The response of the interaction of ``job`` was written, with the answer in it.
+
+    Nothing is owed any more, unless another delivery of the interaction was deferred: then the edit has to show it.
+
+    Raises:
+        RedisError: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
+    """
+    await _confirm(client, [keys.record(shard, job), keys.outbox(shard)], [job])
+
+
 async def confirm(client: Client, shard: int, job: str) -> None:
-    """The answer of ``job`` has reached Discord: forget that it is owed, and the token with it.
+    """An edit has shown the answer of ``job``: forget that it is owed, and the token with it.
 
     Raises:
         RedisError: Redis doesn't answer; the answer will be edited in once more, which changes nothing.

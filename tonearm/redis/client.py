@@ -21,8 +21,9 @@ Client = aioredis.Redis
 """What the rest of the code is written against."""
 
 
-def connect(url: str, *, timeout: float = HOT_TIMEOUT, max_connections: int = 1000) -> Client:
-    """A client that tries once and gives up after ``timeout`` seconds. Nothing is connected yet.
+def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: int = 1000) -> Client:
+    """A client that tries once and gives up after ``timeout`` seconds; ``None`` leaves that to the caller. Nothing is
+    connected yet.
 
     ``url`` is ``redis://``, ``rediss://``, ``unix://`` or ``redis+cluster://``. The pool belongs to the event loop in
     which it is first used.

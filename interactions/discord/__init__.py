@@ -1,0 +1,1 @@
+"""Discord's interactions over HTTP: verified, decoded, routed, answered."""

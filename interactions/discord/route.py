@@ -1,0 +1,88 @@
+"""Which command or button an interaction is for, with what it says in types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from interactions.commands import Catalogue
+from interactions.commands.declare import CHAT_INPUT, Button, Call, Click, Command
+from interactions.discord.decode import CommandCalled, ComponentUsed, Interaction, ModalSubmitted
+from interactions.memory import Memory
+from tonearm.errors import InvalidInteraction, Refused
+from tonearm.sentences import Sentence
+
+VERSION = "v1"
+"""The first part of the custom ids that we understand."""
+
+_MOST_VALUE = 32
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What to call: ``declared.handler(call, **arguments)``."""
+
+    declared: Command | Button
+    call: Call
+    arguments: dict[str, Any]
+
+
+def label(catalogue: Catalogue, interaction: Interaction) -> str:
+    """The interaction's name among the metrics: bounded, whatever is sent."""
+    match interaction:
+        case CommandCalled(data=data) if data.name in catalogue.commands:
+            return data.name
+        case ComponentUsed(data=data) if (action := _action(data.custom_id)) in catalogue.buttons:
+            return f"button:{action}"
+        case _:
+            return "unknown"
+
+
+def route(catalogue: Catalogue, memory: Memory, interaction: Interaction) -> Target:
+    """What is to be called.
+
+    Raises:
+        Refused: nothing, with the sentence that says why.
+        InvalidInteraction: it lacks what every interaction has.
+    """
+    match interaction:
+        case CommandCalled():
+            return _command(catalogue, memory, interaction)
+        case ComponentUsed():
+            return _button(catalogue, memory, interaction)
+        case ModalSubmitted():  # no command opens one
+            raise Refused(Sentence.UNKNOWN_COMMAND)
+        case _:
+            raise InvalidInteraction("has nothing to route")
+
+
+def _command(catalogue: Catalogue, memory: Memory, called: CommandCalled) -> Target:
+    data = called.data
+    command = catalogue.commands.get(data.name)
+    if command is None or data.type != CHAT_INPUT:
+        raise Refused(Sentence.UNKNOWN_COMMAND)
+    call = Call(*_where(called), called.caller, memory)
+    return Target(command, call, command.bind(data.options))
+
+
+def _button(catalogue: Catalogue, memory: Memory, used: ComponentUsed) -> Target:
+    version, _, rest = used.data.custom_id.partition(":")
+    action, _, value = rest.partition(":")
+    value, _, _ = value.partition(":")
+    button = catalogue.buttons.get(action)
+    # A play and a page are both letters and digits.
+    if version != VERSION or button is None or not (value.isascii() and value.isalnum() and len(value) <= _MOST_VALUE):
+        raise Refused(Sentence.OLD_BUTTON)
+    return Target(button, Click(*_where(used), used.caller, memory, value), {})
+
+
+def _action(custom_id: str) -> str:
+    return custom_id.split(":", 2)[1] if custom_id.count(":") else ""
+
+
+def _where(interaction: Interaction) -> tuple[int, int]:
+    if interaction.guild_id is None:
+        raise Refused(Sentence.GUILD_ONLY)
+    if interaction.channel_id is None:
+        raise InvalidInteraction("names no channel")
+    return interaction.guild_id, interaction.channel_id

@@ -1,0 +1,55 @@
+"""Is a request Discord's? (Discord's documentation, Interactions Overview, *Validating Security Request Headers*.)"""
+
+from __future__ import annotations
+
+import time
+from binascii import unhexlify
+from collections.abc import Callable
+
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import CryptoError
+
+OLDEST_S = 300
+"""Seconds after its timestamp for which a request is accepted."""
+
+NEWEST_S = 30
+"""Seconds that a timestamp may lie ahead of our clock."""
+
+_SIGNATURE_DIGITS = 128
+_MOST_TIMESTAMP_DIGITS = 12
+
+
+class Verifier:
+    """Judges requests by the application's public keys (32 bytes each; several while a key is rotated).
+
+    ``clock`` tells the time in seconds since 1970.
+    """
+
+    def __init__(self, keys: tuple[bytes, ...], clock: Callable[[], float] = time.time) -> None:
+        if not keys or any(len(key) != 32 for key in keys):
+            raise ValueError("a public key has 32 bytes")
+        self._keys = keys
+        self._clock = clock
+
+    def __call__(self, signature: bytes | None, timestamp: bytes | None, body: bytes) -> bool:
+        """Whether ``signature`` (hexadecimal) is one of ``timestamp`` and ``body``, made just now. Never raises."""
+        if signature is None or timestamp is None or len(signature) != _SIGNATURE_DIGITS:
+            return False
+        # isdigit() of bytes knows ASCII digits only; int() would take signs, spaces and underscores.
+        if not timestamp.isdigit() or len(timestamp) > _MOST_TIMESTAMP_DIGITS:
+            return False
+        if not -NEWEST_S <= self._clock() - int(timestamp) <= OLDEST_S:
+            return False
+        try:
+            signed = unhexlify(signature) + timestamp + body
+        except ValueError:
+            return False
+        return any(_opens(signed, key) for key in self._keys)
+
+
+def _opens(signed: bytes, key: bytes) -> bool:
+    try:
+        crypto_sign_open(signed, key)
+    except CryptoError:
+        return False
+    return True

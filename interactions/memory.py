@@ -1,0 +1,130 @@
+"""Redis, as the HTTP side uses it: each step tried once and bounded in time, so that a sentence is still in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+import msgspec
+
+from tonearm.errors import RedisAway, Refused, SettingsError, TonearmError
+from tonearm.jobs.job import Job
+from tonearm.music.player import Player
+from tonearm.music.track import Entry
+from tonearm.redis import answers, guilds, keys
+from tonearm.redis import client as redis_client
+from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
+from tonearm.redis.handover import HandedOver, hand_over
+from tonearm.sentences import Sentence
+from tonearm.telemetry import HANDOVER_SECONDS
+
+LOG = logging.getLogger("tonearm.interactions")
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A guild at ``now_ms`` of Redis' clock: ``length`` tracks wait, ``entries`` are some of them."""
+
+    player: Player
+    length: int
+    entries: list[Entry]
+    now_ms: int
+
+
+class Memory:
+    """Redis behind the HTTP side.
+
+    ``on_fatal`` is told when this process can't go on: its shard count is not that of the others.
+    """
+
+    def __init__(self, redis: Client, shard_count: int, on_fatal: Callable[[TonearmError], None]) -> None:
+        self._redis = redis
+        self._shard_count = shard_count
+        self._on_fatal = on_fatal
+        self._shard_count_is_right = False
+
+    async def hand_over(self, job: Job, window_ms: int) -> HandedOver:
+        """See :func:`tonearm.redis.handover.hand_over`.
+
+        Raises:
+            Refused: a limit is reached, or nobody would do it. Nothing was done.
+            RedisAway: Redis is down, hanging or refusing. When it hung, the job may have been taken: then its answer
+                takes the place of the sentence.
+        """
+        started = time.perf_counter()
+        async with _bounded():
+            if not self._shard_count_is_right:
+                await self._check_shard_count()
+            handed = await hand_over(self._redis, job, shard_count=self._shard_count, window_ms=window_ms)
+        HANDOVER_SECONDS.observe(time.perf_counter() - started)
+        return handed
+
+    async def claim(self, job: Job, within_s: float) -> bytes | None:
+        """See :func:`tonearm.redis.answers.claim`.
+
+        Raises:
+            RedisAway: Redis doesn't answer within ``within_s``.
+        """
+        async with _bounded(within_s):
+            return await answers.claim(self._redis, self._shard(job.guild), job.id)
+
+    async def confirm(self, job: Job) -> None:
+        """See :func:`tonearm.redis.answers.confirm_response`.
+
+        Raises:
+            RedisAway: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
+        """
+        async with _bounded():
+            await answers.confirm_response(self._redis, self._shard(job.guild), job.id)
+
+    async def fetch_queue(self, guild: int, *, first: int = 0, most: int = 1) -> Seen:
+        """The guild's player, and ``most`` of the waiting tracks from ``first`` (0 = the next one) on.
+
+        Raises:
+            RedisAway: Redis doesn't answer.
+        """
+        async with _bounded():
+            if not self._shard_count_is_right:
+                await self._check_shard_count()
+            shard = self._shard(guild)
+            player, length, entries = await guilds.fetch_queue(self._redis, shard, guild, first=first, most=most)
+            return Seen(player, length, entries, await redis_client.now_ms(self._redis))
+
+    async def check_shard_count(self) -> None:
+        """Tell ``on_fatal`` when the shard count is another than that which the voice nodes wrote down.
+
+        Raises:
+            RedisAway: Redis doesn't answer.
+            Refused: it is another one.
+        """
+        async with _bounded():
+            await self._check_shard_count()
+
+    async def _check_shard_count(self) -> None:
+        written = cast("bytes | None", await self._redis.get(keys.SHARD_COUNT))
+        if written is None:  # no voice node has ever run
+            return
+        if int(written) != self._shard_count:
+            self._on_fatal(
+                SettingsError(
+                    f"TONEARM_SHARD_COUNT is {self._shard_count} here, but Redis was set up with {int(written)}. "
+                    "Set it to the same number in every process."
+                )
+            )
+            raise Refused(Sentence.NO_PLAYER)
+        self._shard_count_is_right = True
+
+    def _shard(self, guild: int) -> int:
+        return keys.shard_of(guild, self._shard_count)
+
+
+@asynccontextmanager
+async def _bounded(seconds: float = HOT_TIMEOUT) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except FAILURES as error:
+        raise RedisAway(repr(error)) from error

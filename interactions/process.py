@@ -1,0 +1,106 @@
+"""``tonearm interactions``: the HTTP side as a process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import socket
+
+import uvicorn
+import uvloop
+
+from interactions.app import create_app
+from tonearm import settings as tonearm_settings
+from tonearm.errors import StartFailed, TonearmError
+from tonearm.settings import Settings
+from tonearm.telemetry import announce_ready, set_up_logging
+
+NEEDED = ("discord_application_id", "discord_public_key", "redis_url")
+GRACE_S = 3
+"""Seconds that requests in hand get when the process is asked to end."""
+
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s after which load balancers close what is idle: who closes first loses no request."""
+
+
+def main(argv: list[str]) -> int:
+    """Serves until SIGTERM or Ctrl-C; returns the exit code.
+
+    Raises:
+        SettingsError: a setting is missing or wrong, or not that of the other processes.
+        StartFailed: the address can't be listened on.
+    """
+    parser = argparse.ArgumentParser(prog="tonearm interactions", description="Answers Discord's interactions.")
+    parser.parse_args(argv)
+    settings = tonearm_settings.load(NEEDED)
+    set_up_logging(settings.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+    return 0
+
+
+async def serve(settings: Settings) -> None:
+    """Listens, says so on standard output, and serves until a signal comes.
+
+    Raises:
+        SettingsError: a setting is not that of the other processes.
+        StartFailed: the address can't be listened on.
+    """
+    fatal: list[TonearmError] = []
+
+    def stop(error: TonearmError | None = None) -> None:
+        if error is not None:
+            fatal.append(error)
+        server.should_exit = True
+
+    server = _Server(
+        uvicorn.Config(
+            create_app(settings, on_fatal=stop),
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
+    listener = _listen(settings.host, settings.port)
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop)
+    try:
+        await server.serve([listener])
+    finally:
+        listener.close()
+    if fatal:
+        raise fatal[0]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process by the signal again."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._serve(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if sockets and self.started:
+            host, port = sockets[0].getsockname()[:2]
+            announce_ready(process="interactions", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartFailed(f"Can't listen on {host} port {port}: {error.strerror}.") from None
+    listener.set_inheritable(True)
+    return listener

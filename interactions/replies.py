@@ -1,0 +1,115 @@
+"""Answers as they are published: one standing subscription for the whole process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from redis.asyncio.client import PubSub
+
+from interactions.memory import Memory
+from tonearm.errors import RedisAway, Refused
+from tonearm.redis import keys
+from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
+from tonearm.telemetry import context
+
+LOG = logging.getLogger("tonearm.interactions")
+
+CONNECT_TIMEOUT = 2.0
+PING_EVERY = 5.0
+"""Seconds between two questions whether Redis is there; it is not when nothing came in between."""
+RECONNECT_AFTER = (0.1, 0.25, 0.5, 1.0)
+"""Seconds to wait before each further try; the last one is kept."""
+
+
+class Replies:
+    """Who waits for which answer in this process.
+
+    ``channel`` is where it listens. A message that nobody waits for is dropped: its answer is in Redis too.
+    """
+
+    def __init__(self, redis: Client, memory: Memory) -> None:
+        self.channel = keys.reply_channel(secrets.token_hex(8))
+        self._redis = redis
+        self._memory = memory
+        self._waiting: dict[bytes, list[asyncio.Future[bytes | None]]] = {}
+        self._listening = asyncio.Event()
+        self._heard = False
+        """Whether anything came since the last question."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether an answer that is published now would be heard."""
+        return self._listening.is_set()
+
+    async def wait_until_listening(self) -> None:
+        """Returns once the subscription stands."""
+        await self._listening.wait()
+
+    def expect(self, job: str) -> asyncio.Future[bytes | None]:
+        """The answer to come of ``job``. Ask before the job is handed over; :meth:`forget` it afterwards."""
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(job.encode(), []).append(future)
+        return future
+
+    def forget(self, job: str, future: asyncio.Future[bytes | None]) -> None:
+        """Nobody waits on ``future`` any more."""
+        name = job.encode()
+        waiting = self._waiting[name]
+        waiting.remove(future)
+        if not waiting:
+            del self._waiting[name]
+
+    def hear(self, message: bytes) -> None:
+        """``message``, ``<job id> <answer>``, goes to all who wait for it."""
+        job, _, answer = message.partition(b" ")
+        for future in self._waiting.get(job, ()):
+            if not future.done():
+                future.set_result(answer)
+
+    async def run(self) -> None:
+        """Keeps the subscription until it is cancelled, or until this process may not go on."""
+        tries = 0
+        while True:
+            try:
+                await self._memory.check_shard_count()
+                await self._listen()
+            except Refused:
+                return
+            except (*FAILURES, RedisAway) as error:
+                tries = 0 if self._heard else tries + 1
+                LOG.warning("I can't hear answers: deferring", extra=context(error=repr(error)))
+            await asyncio.sleep(RECONNECT_AFTER[min(tries, len(RECONNECT_AFTER) - 1)])
+
+    async def _listen(self) -> None:
+        """Subscribes and hears; ends by raising what Redis' failure raises."""
+        self._heard = False
+        pubsub = self._redis.pubsub()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await pubsub.subscribe(self.channel)
+                await pubsub.parse_response(block=True)  # that the subscription stands
+            self._listening.set()
+            while True:
+                await self._hear_for(pubsub, PING_EVERY)
+                if not self._heard:
+                    raise TimeoutError("the subscription is silent")
+                self._heard = False
+                async with asyncio.timeout(HOT_TIMEOUT):
+                    await pubsub.ping()
+        finally:
+            self._listening.clear()
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def _hear_for(self, pubsub: PubSub, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds) as period:
+                while True:
+                    message = await pubsub.parse_response(block=True)
+                    self._heard = True
+                    if isinstance(message, list) and message[0] == b"message":
+                        self.hear(message[2])
+        except TimeoutError:
+            if not period.expired():
+                raise
