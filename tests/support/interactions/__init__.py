@@ -1,0 +1,1 @@
+"""What tests of the HTTP side need: signed interactions, and somebody who does the jobs."""
