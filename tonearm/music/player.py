@@ -12,15 +12,20 @@ MAX_VOLUME = 100
 MAX_QUEUE = 10_000
 """Tracks that may wait."""
 
-HEARD_AFTER_MS = 400
-"""How long after Lavalink's TrackEndEvent the listeners still hear the old track: Lavalink's frame buffer."""
+FRAME_BUFFER_MS = 400
+"""How long after Lavalink's TrackEndEvent the listeners still hear the old track."""
+
+REACTION_MS = 300
+"""Who says "skip" this soon after a track was first heard means the one before it."""
+
+HEARD_AFTER_MS = FRAME_BUFFER_MS + REACTION_MS
 
 
 class Playing(msgspec.Struct, frozen=True):
     """The track that plays.
 
     ``play`` names this one start of it and goes out with the track, so that events and buttons say which start they
-    mean. ``position_ms`` was true at ``at_ms``. Listeners hear the track from ``heard_from_ms`` on.
+    mean. ``position_ms`` was true at ``at_ms``. Who skips before ``heard_from_ms`` means the track before.
     """
 
     play: str
