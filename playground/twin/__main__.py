@@ -1,0 +1,59 @@
+"""``python -m playground.twin``: a Discord on this machine, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from playground.twin.app import Twin
+from playground.twin.gateway.settings import GatewaySettings
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m playground.twin", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--state", type=Path, help="file the world is read from and written to")
+    parser.add_argument("--resume-window", type=float, default=30.0, help="seconds a session outlives its socket")
+    parser.add_argument("--identify-interval", type=float, default=5.0, help="seconds between IDENTIFYs; 0: no limit")
+    parser.add_argument("--interactions-url", help="where interactions are posted; without it they go by gateway")
+    parser.add_argument("--verbose", action="store_true", help="log what happens, not only what fails")
+    return parser.parse_args()
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    settings = GatewaySettings(resume_window=arguments.resume_window, identify_interval=arguments.identify_interval)
+    twin = Twin(
+        host=arguments.host,
+        port=arguments.port,
+        state=arguments.state,
+        settings=settings,
+        interactions_url=arguments.interactions_url,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await twin.start()
+        print(json.dumps({"ready": True, **twin.about()}), flush=True)
+        await stop.wait()
+    finally:
+        await twin.close()
+
+
+def main() -> None:
+    """Run the twin as the command line says."""
+    arguments = _arguments()
+    level = logging.INFO if arguments.verbose else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_run(arguments))
+
+
+if __name__ == "__main__":
+    main()

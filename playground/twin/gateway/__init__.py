@@ -1,0 +1,1 @@
+"""The gateway v10: sockets, sessions and what is dispatched to them (Discord documentation, "Gateway")."""
