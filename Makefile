@@ -33,11 +33,15 @@ test: .venv/installed ## all tests, with the coverage of all processes    [ARGS=
 	exit $$status
 
 check: .venv/installed ## format, lint, types, borders between the rooms, the lock
-	$(BIN)/ruff format --check --quiet $(CODE)
-	$(BIN)/ruff check --quiet $(CODE)
-	$(BIN)/mypy && $(BIN)/mypy .ci/*.py
-	$(BIN)/lint-imports
-	@$(BIN)/python .ci/lock.py --check
+	@status=0; \
+	try() { echo "-- $$*"; "$$@" || status=1; }; \
+	try $(BIN)/ruff format --check --quiet $(CODE); \
+	try $(BIN)/ruff check --quiet $(CODE); \
+	try $(BIN)/mypy; \
+	try $(BIN)/mypy .ci/*.py; \
+	try $(BIN)/lint-imports --no-logo; \
+	try $(BIN)/python .ci/lock.py --check; \
+	exit $$status
 
 format: .venv/installed ## format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet $(CODE)
