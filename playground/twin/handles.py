@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from playground.twin.client import Link
@@ -54,6 +56,38 @@ class Channel:
         """Return the messages, oldest first, with the ephemeral ones that a person sees."""
         found = await self._link.call("messages", channel=self.id, user=seen_by and seen_by.id)
         return [SeenMessage(raw) for raw in found]
+
+    async def wait_message(self, wanted: Callable[[SeenMessage], bool], timeout: float = 5.0) -> SeenMessage:
+        """Wait until the channel has such a message that everybody sees, and return the newest one.
+
+        Raises:
+            TimeoutError: there was none in ``timeout`` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    since = await self._link.call("mark")
+                    found = [message for message in await self.messages() if wanted(message)]
+                    if found:
+                        return found[-1]
+                    await self._change(since, timeout)
+        except TimeoutError:
+            raise TimeoutError(f"no such message in {self.name}, but: {await self.messages()}") from None
+
+    async def _change(self, since: int, timeout: float) -> None:
+        """Wait until a message comes or is edited."""
+        waits = [
+            asyncio.ensure_future(
+                self._link.call("wait_for", wait=timeout, name=name, fields={}, since=since, timeout=timeout)
+            )
+            for name in ("message_create", "message_update")
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def delete(self) -> None:
         """Delete the channel; who is in it is sent out."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections import OrderedDict
 
-from playground.twin import payloads
+from playground.twin import payloads, shown
 from playground.twin.checks import TEXT, check_message, is_empty, walk
 from playground.twin.clock import timestamp
 from playground.twin.errors import DiscordError, invalid_form, unknown
@@ -168,11 +167,9 @@ class Messages:
         if "content" in body:
             message.content = body["content"] or ""
         if "embeds" in body:
-            message.embeds = [{"type": "rich", **each} for each in body["embeds"] or []]
+            message.embeds = shown.embeds(body["embeds"] or [])
         if "components" in body:
-            message.components = copy.deepcopy(body["components"] or [])
-            for number, (each, _) in enumerate(walk(message.components), 1):
-                each.setdefault("id", number)
+            message.components = shown.components(body["components"] or [])
         if "content" in body or "components" in body:
             self._mention(message, body.get("allowed_mentions"))
 

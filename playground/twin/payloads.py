@@ -26,6 +26,7 @@ def user(who: User) -> Json:
         "collectibles": None,
         "primary_guild": None,
         "public_flags": 0,
+        "flags": 0,
     }
     if who.bot:
         payload["username"] = who.name
@@ -36,7 +37,6 @@ def user(who: User) -> Json:
 def own_user(who: User) -> Json:
     """Return the bot's own user object, with what only it sees."""
     return user(who) | {
-        "flags": 0,
         "verified": True,
         "email": None,
         "mfa_enabled": True,
@@ -266,12 +266,12 @@ def _message_type(what: Message) -> int:
 
 
 def entitlement(world: World, what: Entitlement) -> Json:
-    """Return an entitlement object."""
+    """Return an entitlement object; a guild's without a user was paid by the owner of all guilds."""
     payload: Json = {
         "id": str(what.id),
         "sku_id": str(what.sku_id),
         "application_id": str(world.application_id),
-        "user_id": None if what.user_id is None else str(what.user_id),
+        "user_id": str(what.user_id or world.owner.id),
         "deleted": what.deleted,
         "consumed": what.consumed,
         "starts_at": what.starts_at,
@@ -281,11 +281,6 @@ def entitlement(world: World, what: Entitlement) -> Json:
     if what.guild_id is not None:
         payload["guild_id"] = str(what.guild_id)
     return payload
-
-
-def without_none_ids(payload: Json) -> Json:
-    """Return an entitlement as interactions carry it: ids that are not there are left out."""
-    return {key: value for key, value in payload.items() if value is not None or key != "user_id"}
 
 
 def gateway_event(name: str, data: Any, sequence: int) -> Json:

@@ -208,7 +208,7 @@ class Builder:
     def _entitlements(self, guild: Guild, user_id: int) -> list[Json]:
         mine = (each for each in self._world.entitlements.values() if not each.deleted)
         return [
-            payloads.without_none_ids(payloads.entitlement(self._world, each))
+            payloads.entitlement(self._world, each)
             for each in mine
             if each.user_id == user_id or each.guild_id == guild.id
         ]
