@@ -54,6 +54,7 @@ class Listener(Protocol):
 
 def point_at(api_url: str, gateway_url: str) -> None:
     """Tell discord.py where Discord answers. For the whole process, before any client is made."""
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # Lavalink does the voice.
     Route.BASE = api_url
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 

@@ -1,0 +1,139 @@
+"""A whole Tonearm on this machine: stores, audio node, twin, HTTP side and voice node, each a process of its own.
+
+Everything listens on free ports of 127.0.0.1 and lives in one folder. Used by the demo and by the end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from playground.twin.actors import TwinClient
+from tonearm.child_logs import Log
+from tonearm.errors import StartFailed
+from tonearm.settings import PREFIX
+from tonearm.supervisor import Event, ProcessSpec, Ready, Supervisor
+from tonearm.up import tonearm
+
+PASSWORD = "youshallnotpass"  # noqa: S105 - Lavalink's well-known default, on loopback
+READY_SECONDS = 60.0
+
+STARTED = ("valkey", "postgres", "twin", "audio-node", "voice-node", "interactions")
+"""The processes in the order of their start."""
+
+
+class System:
+    """The running whole; an async context manager that leaves no process behind.
+
+    ``on_step`` is told the name of each process before it starts; ``settings`` are added to those of our own processes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        library: Path,
+        settings: Mapping[str, str] | None = None,
+        twin_options: tuple[str, ...] = (),
+        on_step: Callable[[str], None] = lambda _: None,
+        on_event: Callable[[Event], None] = lambda _: None,
+        log: Log | None = None,
+    ) -> None:
+        self.folder = folder
+        self.library = library
+        self.supervisor = Supervisor(on_event=on_event, log=log)
+        self.environ: dict[str, str] = {}
+        self._settings = dict(settings or {})
+        self._twin_options = twin_options
+        self._on_step = on_step
+        self._twin: TwinClient | None = None
+
+    @property
+    def twin(self) -> TwinClient:
+        """The Discord in which this Tonearm lives."""
+        assert self._twin is not None
+        return self._twin
+
+    async def __aenter__(self) -> Self:
+        await self.supervisor.__aenter__()
+        try:
+            await self._start()
+        except BaseException:
+            await self.__aexit__(*sys.exc_info())
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._twin is not None:
+            await self._twin.__aexit__(kind, error, trace)
+        await self.supervisor.__aexit__(kind, error, trace)
+
+    async def _start(self) -> None:
+        valkey = await self._run("valkey", _module("playground.stores.valkey", "--dir", str(self.folder / "valkey")))
+        postgres = await self._run(
+            "postgres", _module("playground.stores.postgres", "--dir", str(self.folder / "postgres"))
+        )
+        twin = await self._run("twin", _module("playground.twin", *self._twin_options))
+        audio_node = await self._run("audio-node", self.audio_node_argv(str(twin["voice_ca"])))
+        self.environ = {
+            f"{PREFIX}{name}": value
+            for name, value in {
+                "DISCORD_APPLICATION_ID": str(twin["application_id"]),
+                "DISCORD_PUBLIC_KEY": str(twin["public_key"]),
+                "DISCORD_BOT_TOKEN": str(twin["bot_token"]),
+                "DISCORD_API_URL": str(twin["api_url"]),
+                "DISCORD_GATEWAY_URL": str(twin["gateway_url"]),
+                "REDIS_URL": str(valkey["url"]),
+                "DATABASE_URL": str(postgres["url"]),
+                "LAVALINK_NODES": str(audio_node["url"]).replace("://", f"://:{PASSWORD}@"),
+                "PORT": "0",
+                **self._settings,
+            }.items()
+        }
+        self._twin = await TwinClient(str(twin["control_url"])).__aenter__()
+        await self._register_commands()
+        await self.start_voice_node()
+        await self.start_interactions()
+
+    async def _register_commands(self) -> None:
+        """What an operator does once: tell Discord the commands."""
+        process = await asyncio.create_subprocess_exec(
+            *tonearm("commands", "sync"),
+            env={**os.environ, **self.environ},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise StartFailed(f"`tonearm commands sync` failed: {output.decode(errors='replace').strip()}")
+
+    async def start_voice_node(self) -> Ready:
+        """Start the voice node."""
+        return await self._run("voice-node", tonearm("voice-node"), self.environ)
+
+    async def start_interactions(self) -> Ready:
+        """Start the HTTP side, and tell the twin where it answers."""
+        ready = await self._run("interactions", tonearm("interactions"), self.environ)
+        await self.twin.set_interactions_url(f"{ready['url']}/interactions")
+        return ready
+
+    def audio_node_argv(self, voice_ca: str) -> tuple[str, ...]:
+        """How the audio node is started."""
+        return _module(
+            "playground.audio_node", "--library", str(self.library), "--voice-ca", voice_ca, "--password", PASSWORD
+        )
+
+    async def _run(self, name: str, argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> Ready:
+        self._on_step(name)
+        return await self.supervisor.start(ProcessSpec(name, argv, env or {}, READY_SECONDS))
+
+
+def _module(name: str, *words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *words)
