@@ -16,7 +16,7 @@ from playground.twin.seen import Reply, SeenMessage
 from playground.twin.voice.client import ListenerClient
 from tonearm.child_logs import LogFolder
 
-TONES = {"a": 440, "b": 660, "c": 880, "d": 550}
+TONES = (440, 550, 660, 880)
 
 
 @dataclass
@@ -48,11 +48,11 @@ class Room:
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A music folder: long tones for the ear, short ones that end, and one that is no music."""
     folder = tmp_path_factory.mktemp("tones")
-    for name, frequency in TONES.items():
-        tone(folder / f"tone {name}.opus", frequency, 60)
-        tone(folder / f"brief {name}.opus", frequency, 1.5)
-    tone(folder / "an mp3.mp3", 500, 30)
-    tone(folder / "a flac.flac", 700, 30)
+    for frequency in TONES:
+        tone(folder / f"long {frequency}.opus", frequency, 60)
+        tone(folder / f"brief {frequency}.opus", frequency, 1.5)
+    tone(folder / "piece mp3.mp3", 500, 30)
+    tone(folder / "piece flac.flac", 700, 30)
     (folder / "torn.mp3").write_bytes(b"ID3\x04" + bytes(range(256)) * 40)
     return folder
 
