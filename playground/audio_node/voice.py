@@ -16,7 +16,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,17 +124,16 @@ class VoiceConnection:
     async def close(self) -> None:
         """Close with 1000 and end everything. Safe to call twice."""
         self._closing = True
-        ws, self._ws = self._ws, None
+        ws = self._ws
+        if ws is not None and not ws.closed:
+            # Before the receiving task is cancelled: aiohttp would then not wait for the answer to the close.
+            await _quietly(ws.close(code=1000))
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT)
         self._settle(VoiceError("The voice connection was closed before it was established."))
         for send in list(self._sends):
             send.cancel()
-        if ws is not None and not ws.closed:
-            with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await ws.close(code=1000)
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -157,7 +156,10 @@ class VoiceConnection:
                 if not self._established:
                     self._settle(VoiceError(f"Connecting to the voice endpoint failed: {_describe(error)}"))
                     return
+                log.info("guild %s: voice was lost: %s", self._guild_id, _describe(error))
                 closed = Closed(ABNORMAL, _describe(error))
+            if self._closing:
+                return
             if not self._established:
                 self._settle(VoiceError(f"The voice endpoint closed with {closed.code} {closed.reason}".rstrip()))
                 self._on_closed(self, closed)
@@ -202,10 +204,8 @@ class VoiceConnection:
             if beat is not None:
                 beat.cancel()
                 await asyncio.wait([beat], timeout=CLOSE_TIMEOUT)
-            if not self._closing and not ws.closed:
-                with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
-                    async with asyncio.timeout(CLOSE_TIMEOUT):
-                        await ws.close(code=4000)
+            if not ws.closed:
+                await _quietly(ws.close(code=4000))
 
     async def _greet(self, *, resume: bool) -> None:
         session = {
@@ -286,6 +286,13 @@ class VoiceConnection:
         else:
             self._ready.set_exception(error)
             self._ready.exception()  # also fine if nobody waits any more
+
+
+async def _quietly(closing: Awaitable[object]) -> None:
+    """Close something within a second, whatever its far side does."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await closing
 
 
 def _now_ms() -> int:
