@@ -102,7 +102,8 @@ class VoiceServer:
         """Close a connection with this code; does nothing if there is none.
 
         After 4015 the client may resume, and identify anew. After any other code its session is over, its audio
-        is dropped and its token void. Returns when the client has answered the close, at most a second later.
+        is dropped and its token void, before anything is awaited; then `expect` may announce a new one at once.
+        Returns when the client has answered the close, at most a second later.
         """
         session = self._sessions.of(guild_id, user_id)
         resumable = self._sessions.resumable(code)

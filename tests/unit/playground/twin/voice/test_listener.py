@@ -147,3 +147,13 @@ def test_recording_keeps_everything_and_its_pauses(ear: Ear, encode: Encode, sin
     assert len(ear.listener.wav()()) == pytest.approx(14 * 192_000, rel=0.01)
     ear.listener.keep(1)
     assert len(ear.listener.wav()()) == pytest.approx(192_000, rel=0.01)
+
+
+async def test_waiters_leave_nothing_behind(ear: Ear) -> None:
+    waiting = asyncio.ensure_future(ear.listener.hears(440, within=5))
+    await asyncio.sleep(0)
+    assert len(ear.listener._waiting) == 1
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not ear.listener._waiting
