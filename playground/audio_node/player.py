@@ -230,9 +230,9 @@ class Player:
         if voice is self._voice:
             self._sink.link = None
             self._refresh()
-        self._event(
-            "WebSocketClosedEvent", {"code": closed.code, "reason": closed.reason, "byRemote": closed.by_remote}
-        )
+        fields = {"code": closed.code, "reason": closed.reason, "byRemote": closed.by_remote}
+        self._event("WebSocketClosedEvent", fields)
+        self.send_update()
 
     async def _close_voice(self, voice: VoiceConnection) -> None:
         was_connected = voice.connected

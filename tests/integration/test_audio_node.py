@@ -300,6 +300,10 @@ async def test_a_final_voice_close_is_an_event_and_no_reconnect(world: World, co
     await voice.socket.close(code=code, message=b"gone")
     closed = await world.client.event("WebSocketClosedEvent", world.guild)
     assert (closed["code"], closed["reason"], closed["byRemote"]) == (code, "gone", True)
+    await world.client.messages.until(
+        lambda message: message["op"] == "playerUpdate" and not message["state"]["connected"],
+        start=world.client.messages.entries.index(closed),
+    )
     assert (await world.client.player(world.guild))["state"]["connected"] is False
     assert len(world.server.voices.entries) == 1
     # Joining again, with the same data even, goes on with the track.
