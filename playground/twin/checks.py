@@ -25,6 +25,9 @@ IN_CONTAINER = TOP_LEVEL - {CONTAINER}
 
 MOST_COMPONENTS = 40
 MOST_TEXT = 4000
+MOST_CONTENT = 2000
+EMBED_LIMITS = {"title": 256, "description": 4096, "footer.text": 2048, "author.name": 256}
+FIELD_LIMITS = {"name": 256, "value": 1024}
 CONTENT_FIELDS = ("content", "embeds", "components", "sticker_ids", "attachments", "poll", "files")
 
 
@@ -56,6 +59,8 @@ def _check_message(body: Json, before: Json | None) -> Iterator[Problem]:
             if result.get(key):
                 code = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
                 yield Problem((key,), code, "not together with the Components V2 flag")
+    if len(body.get("content") or "") > MOST_CONTENT:
+        yield Problem(("content",), "BASE_TYPE_MAX_LENGTH", f"at most {MOST_CONTENT} characters")
     yield from _check_components(result.get("components") or [], v2=v2)
     yield from _check_embeds(result.get("embeds") or [])
     yield from _check_mentions(body.get("allowed_mentions") or {})
@@ -74,14 +79,31 @@ def _check_mentions(allowed: Json) -> Iterator[Problem]:
 
 
 def _check_embeds(embeds: list[Json]) -> Iterator[Problem]:
+    if len(embeds) > 10:
+        yield Problem(("embeds",), "BASE_TYPE_MAX_LENGTH", f"at most 10 embeds, not {len(embeds)}")
     total = 0
-    for embed in embeds:
-        total += len(embed.get("title") or "") + len(embed.get("description") or "")
-        total += len((embed.get("footer") or {}).get("text") or "") + len((embed.get("author") or {}).get("name") or "")
+    for number, embed in enumerate(embeds):
         fields = embed.get("fields") or []
-        total += sum(len(each.get("name") or "") + len(each.get("value") or "") for each in fields)
+        if len(fields) > 25:
+            yield Problem(("embeds", number, "fields"), "BASE_TYPE_MAX_LENGTH", f"at most 25 fields, not {len(fields)}")
+        measured = [(_text_at(embed, name), name, most) for name, most in EMBED_LIMITS.items()]
+        for index, each in enumerate(fields):
+            measured += [(each.get(key) or "", f"fields.{index}.{key}", most) for key, most in FIELD_LIMITS.items()]
+        for text, name, most in measured:
+            total += len(text)
+            if len(text) > most:
+                yield Problem(
+                    ("embeds", number, *name.split(".")), "BASE_TYPE_MAX_LENGTH", f"at most {most} characters"
+                )
     if total > 6000:
         yield Problem(("embeds",), "MAX_EMBED_SIZE_EXCEEDED", f"at most 6000 characters, not {total}")
+
+
+def _text_at(embed: Json, name: str) -> str:
+    node: Any = embed
+    for key in name.split("."):
+        node = (node or {}).get(key)
+    return node or ""
 
 
 def walk(components: list[Json], path: Path = ("components",)) -> Iterator[tuple[Json, Path]]:
