@@ -115,8 +115,8 @@ class System:
             raise StartFailed(f"`tonearm commands sync` failed: {output.decode(errors='replace').strip()}")
 
     async def start_voice_node(self) -> Ready:
-        """Start the voice node."""
-        return await self._run("voice-node", tonearm("voice-node"), self.environ)
+        """Start the voice node; the supervisor starts it again when it dies."""
+        return await self._run("voice-node", tonearm("voice-node"), self.environ, restart=True)
 
     async def start_interactions(self) -> Ready:
         """Start the HTTP side, and tell the twin where it answers."""
@@ -130,9 +130,11 @@ class System:
             "playground.audio_node", "--library", str(self.library), "--voice-ca", voice_ca, "--password", PASSWORD
         )
 
-    async def _run(self, name: str, argv: tuple[str, ...], env: Mapping[str, str] | None = None) -> Ready:
+    async def _run(
+        self, name: str, argv: tuple[str, ...], env: Mapping[str, str] | None = None, *, restart: bool = False
+    ) -> Ready:
         self._on_step(name)
-        return await self.supervisor.start(ProcessSpec(name, argv, env or {}, READY_SECONDS))
+        return await self.supervisor.start(ProcessSpec(name, argv, env or {}, READY_SECONDS, restart))
 
 
 def _module(name: str, *words: str) -> tuple[str, ...]:

@@ -118,6 +118,8 @@ class Converger:
         if voice is None:
             self._submit(Disconnected(channel, f"gone:{channel}:{self._now_ms()}"))
             return False
+        # Without a server there is nothing to fail: wait for one.
+        await self._sound.require_alive(self._guild)
         if link is not None and not link.linked.is_set():
             await self._sound.leave(voice.guild)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import aiohttp
@@ -53,7 +54,7 @@ class Link:
         """
         timeout = aiohttp.ClientTimeout(total=wait + GRACE)
         body = msgspec.json.encode(arguments)
-        async with self.http.post(f"{self.control_url}/{verb}", data=body, timeout=timeout) as response:
+        async with self.http.post(f"{self.control_url}/{verb}", data=io.BytesIO(body), timeout=timeout) as response:
             answer = msgspec.json.decode(await response.read())
             if response.status != 200:
                 raise TwinError(answer["error"])

@@ -49,7 +49,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A music folder: long tones for the ear, short ones that end, and one that is no music."""
     folder = tmp_path_factory.mktemp("tones")
     for frequency in TONES:
-        tone(folder / f"long {frequency}.opus", frequency, 60)
+        tone(folder / f"long {frequency}.webm", frequency, 60)
         tone(folder / f"brief {frequency}.opus", frequency, 1.5)
     tone(folder / "piece mp3.mp3", 500, 30)
     tone(folder / "piece flac.flac", 700, 30)
