@@ -79,17 +79,18 @@ class Replies:
                 return
             except (*FAILURES, RedisAway) as error:
                 tries = 0 if self._heard else tries + 1
+                self._heard = False
                 LOG.warning("I can't hear answers: deferring", extra=context(error=repr(error)))
             await asyncio.sleep(RECONNECT_AFTER[min(tries, len(RECONNECT_AFTER) - 1)])
 
     async def _listen(self) -> None:
         """Subscribes and hears; ends by raising what Redis' failure raises."""
-        self._heard = False
         pubsub = self._redis.pubsub()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await pubsub.subscribe(self.channel)
                 await pubsub.parse_response(block=True)  # that the subscription stands
+            self._heard = True
             self._listening.set()
             while True:
                 await self._hear_for(pubsub, PING_EVERY)

@@ -73,9 +73,7 @@ def command(name: str, /, *, age_ms: float = 0, **options: object) -> dict:
     """Somebody uses a command."""
     kinds = {str: 3, int: 4, bool: 5, float: 10}
     given = [{"name": key, "type": kinds[type(value)], "value": value} for key, value in options.items()]
-    return interaction(
-        2, {"id": "866818195033292851", "name": name, "type": 1, "options": given}, age_ms=age_ms
-    )
+    return interaction(2, {"id": "866818195033292851", "name": name, "type": 1, "options": given}, age_ms=age_ms)
 
 
 def click(custom_id: str, *, age_ms: float = 0) -> dict:

@@ -33,5 +33,6 @@ local window = tonumber(ARGV[3])
 redis.call('HSET', KEYS[1], 'by', now + window, 'deferred', window == 0 and '1' or '')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SADD', KEYS[4], ARGV[1])
+redis.call('PEXPIRE', KEYS[4], ARGV[4])
 redis.call('XADD', KEYS[2], '*', 'j', ARGV[2], 'p', redis.call('HGET', KEYS[7], 'play') or '')
 return {'queued'}
