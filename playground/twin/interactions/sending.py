@@ -93,7 +93,10 @@ class _Connection:
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                self._http.receive_data(await self.reader.read(65536))
+                received = await self.reader.read(65536)
+                if not received and sent.status is None:
+                    raise ConnectionResetError("closed without an answer")
+                self._http.receive_data(received)
             elif isinstance(event, h11.Response):
                 sent.status = event.status_code
                 sent.headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
@@ -103,8 +106,6 @@ class _Connection:
                     raise ConnectionError("the answer is too long")
             elif isinstance(event, h11.EndOfMessage):
                 break
-            elif isinstance(event, h11.ConnectionClosed):
-                raise ConnectionResetError("closed without an answer")
         sent.body = bytes(body)
 
     def reusable(self) -> bool:
