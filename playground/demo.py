@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
 import tempfile
@@ -17,8 +18,9 @@ import msgspec
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
-from playground.library import Piece, make_library
+from playground.library import Piece, make_library, tone
 from playground.system import STARTED, System
 from playground.twin.client import TwinError
 from playground.twin.handles import Actor, Channel, Guild
@@ -32,6 +34,9 @@ from tonearm.supervisor import Event
 HEARD = Path("heard.wav")
 WITHIN = 10.0
 """Seconds for anything to be heard."""
+
+ENJOYED = 150
+"""Packets of 20 ms."""
 
 
 def main(argv: list[str]) -> int:
@@ -47,6 +52,9 @@ def main(argv: list[str]) -> int:
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     return asyncio.run(Demo(once=options.once, keep=options.keep and options.keep.absolute()).run())
+
+
+CONCERT_A = Piece("440 Hz", "Tonearm", Path("concert-a.webm"), 440.0, 30.0)
 
 
 class Scene(msgspec.Struct):
@@ -84,6 +92,8 @@ class Demo:
         say("[bold]Tonearm[/bold]: a music bot for Discord, with the whole world it needs, on this machine.\n")
         async with self._folder() as folder:
             pieces = make_library(folder / "music")
+            # Music is never equally loud for long; the volume is measured on a tone that is.
+            tone(folder / "music" / CONCERT_A.path, CONCERT_A.frequency, CONCERT_A.seconds)
             say(f"  composed {len(pieces)} pieces: " + ", ".join(f"“{piece.title}”" for piece in pieces))
             begun = time.monotonic()
             async with self._system(folder) as system:
@@ -136,16 +146,20 @@ class Demo:
         self._console.print(f"[bold]Ada[/bold] joins [bold]{scene.voice.name}[/bold].\n")
         await self._command(scene, "play", query=first.title)
         await self._listen_for(scene, first)
+        await self._enjoy(scene)
         await self._command(scene, "play", query=second.title)
         await self._command(scene, "queue")
         await self._command(scene, "pause")
         await self._expect_silence(scene)
         await self._command(scene, "resume")
-        before = await self._level(scene, first)
+        await self._command(scene, "play", query=CONCERT_A.title, where="now")
+        await self._listen_for(scene, CONCERT_A)
+        before = await self._level(scene, CONCERT_A)
         await self._command(scene, "volume", percent=50)
         await self._expect_half(scene, before)
         await self._command(scene, "volume", percent=100)
         await self._click_skip(scene, second)
+        await self._enjoy(scene)
         await self._command(scene, "nowplaying")
         await self._command(scene, "stop")
         await self._expect_silence(scene)
@@ -163,7 +177,9 @@ class Demo:
         return reply
 
     def _show(self, title: str, message: SeenMessage, note: str) -> None:
-        body = message.text + "".join(f"  [{label}]" for label in _labels(message))
+        body = as_seen(message.text)
+        for label in _labels(message):
+            body.append(f"  [{label}]", style="bold cyan")
         private = " (only Ada sees it)" if message.ephemeral else ""
         self._console.print(
             Panel(body, title=f"{title}", title_align="left", subtitle=f"{note}{private}", width=92), markup=False
@@ -177,6 +193,10 @@ class Demo:
             )
         except NotHeard as missing:
             self._note(f"“{piece.title}”", f"{piece.frequency:.0f} Hz", str(missing), ok=False)
+
+    async def _enjoy(self, scene: Scene) -> None:
+        """Let it play for a while: 50 packets are a second."""
+        await scene.ear.wait_packets((await scene.ear.report()).packets + ENJOYED, timeout=WITHIN)
 
     async def _expect_silence(self, scene: Scene) -> None:
         try:
@@ -266,6 +286,23 @@ class Demo:
             )
         except (TonearmError, TwinError, Unanswered, NotHeard, ValueError, LookupError, TimeoutError) as error:
             self._console.print(f"   {error}", style="red", markup=False)
+
+
+def as_seen(markdown: str) -> Text:
+    """Discord's Markdown, about as a person sees it (Discord's documentation, Reference, *Message Formatting*)."""
+    seen = Text()
+    for number, line in enumerate(markdown.splitlines()):
+        plain = line.removeprefix("-# ").removeprefix("### ")
+        plain = re.sub(r"<t:(\d+):R>", lambda found: f"in {max(0, int(found[1]) - int(time.time()))} s", plain)
+        plain = re.sub(r"<@(\d+)>", "@Ada", plain)
+        plain = re.sub(r"<#(\d+)>", "#Voice 1", plain)
+        styled = Text("\n" if number else "")
+        for part, text in enumerate(re.sub(r"\\(\W)", r"\1", plain).split("**")):
+            styled.append(text, style="bold" if part % 2 or line.startswith("### ") else "")
+        if line.startswith("-# "):
+            styled.stylize("dim")
+        seen.append_text(styled)
+    return seen
 
 
 def _labels(message: SeenMessage) -> list[str]:
