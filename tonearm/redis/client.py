@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import redis.asyncio as aioredis
 import redis.exceptions
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -39,8 +41,11 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
             retry=no_retry,
             decode_responses=False,
         )
+        cluster.connection_kwargs["connection_class"] = _prompt(cluster.connection_kwargs["connection_class"])
+        for node in cluster.nodes_manager.startup_nodes.values():
+            node.connection_class = _prompt(node.connection_class)
         return cast(Client, cluster)
-    return aioredis.Redis.from_url(
+    client = aioredis.Redis.from_url(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
@@ -49,6 +54,48 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
         retry_on_error=[],
         decode_responses=False,
     )
+    pool = client.connection_pool
+    pool.connection_class = _prompt(pool.connection_class)
+    return client
+
+
+class _Prompt(AbstractConnection):
+    """Sends without :func:`asyncio.wait_for`, which in Python 3.11 can swallow a cancellation, and costs a task each.
+
+    A task that missed its cancellation would work on, and whoever awaits its end would wait for good.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send ``command`` within ``socket_timeout``; whatever goes wrong ends the connection, as bytes may be out."""
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health:
+            await self.check_health()  # type: ignore[no-untyped-call]
+        writer = self._writer
+        assert writer is not None
+        try:
+            async with asyncio.timeout(self.socket_timeout or None):
+                writer.writelines(_pieces(command))
+                await writer.drain()
+        except TimeoutError:
+            await self.disconnect(nowait=True)
+            raise redis.exceptions.TimeoutError("Timeout writing to socket") from None
+        except OSError as error:
+            await self.disconnect(nowait=True)
+            raise redis.exceptions.ConnectionError(f"Error while writing to socket: {error}") from error
+        except BaseException:
+            await self.disconnect(nowait=True)
+            raise
+
+
+def _pieces(command: Any) -> Any:
+    if isinstance(command, str):
+        command = command.encode()
+    return [command] if isinstance(command, bytes) else command
+
+
+def _prompt(kind: type[AbstractConnection]) -> Any:
+    return type(f"Prompt{kind.__name__}", (_Prompt, kind), {})
 
 
 async def now_ms(client: Client) -> int:
