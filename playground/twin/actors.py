@@ -230,6 +230,11 @@ class TwinClient:
         """Let interaction tokens and nonces age; sockets, ids and signatures keep the real time."""
         await self.link.call("advance_clock", seconds=seconds)
 
+    async def create_sku(self, name: str, type: int = 5) -> Json:
+        """Add a SKU (type 5: a subscription)."""
+        found: Json = await self.link.call("create_sku", name=name, type=type)
+        return found
+
     async def create_entitlement(self, sku: str, **fields: Any) -> Json:
         """Give access to a SKU: ``user`` or ``guild`` (ids), ``starts_at``, ``ends_at`` (ISO 8601), ``type``."""
         found: Json = await self.link.call("create_entitlement", sku=sku, **fields)
@@ -242,6 +247,22 @@ class TwinClient:
         arguments: Json = {"entitlement": entitlement_id, "ends_at": ends_at, "deleted": deleted}
         found: Json = await self.link.call("change_entitlement", **arguments)
         return found
+
+    async def set_events_url(self, url: str | None, delays: list[float] | None = None) -> None:
+        """Say where webhook events are posted, and after how many seconds they come again when not answered 204.
+
+        Changes of entitlements are told there by themselves.
+        """
+        await self.link.call("set_events_url", url=url, delays=delays)
+
+    async def ping_events(self) -> RawReply:
+        """Send the PING (type 0) of webhook events."""
+        return raw_reply(await self.link.call("ping_events", wait=5))
+
+    async def tell_event(self, type: str, data: Json) -> None:
+        """Deliver a webhook event, such as ``APPLICATION_AUTHORIZED``, in the background; the log tells how it went
+        (``webhook_event_delivered``, ``_refused``, ``_lost``)."""
+        await self.link.call("tell_event", type=type, data=data)
 
     # --- the log -----------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from playground.twin.state import load, save
 from playground.twin.voice import control as voice_control
 from playground.twin.voice.server import VoiceServer
 from playground.twin.voicing import Voicing
+from playground.twin.webhook_events import WebhookEvents
 from playground.twin.world import Event, World
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Twin:
         self.answers = Answers(self.world, self.messages, self.records, self.journal, self.schemas)
         self.desk = Desk(self.world, self.answers, self.journal, Signer(seed))
         self.desk.url = interactions_url
+        self.events = WebhookEvents(self.world, self.journal, self.desk.signer)
         self.limiter = Limiter()
         self.holds = Holds(self.journal)
         self.world.listen(self._write_down)
@@ -79,6 +81,8 @@ class Twin:
         if event.name != "INTERACTION_CREATE":
             data = event.data if "guild_id" in event.data else {"guild_id": str(event.guild_id), **event.data}
             self.journal.add("event", event.name.lower(), data)
+        if event.name.startswith("ENTITLEMENT_"):
+            self.events.tell(event.name, event.data)
 
     def _voice_closed(self, guild_id: int, user_id: int, code: int) -> None:
         about = {"guild_id": str(guild_id), "user_id": str(user_id), "code": code}
@@ -124,7 +128,7 @@ class Twin:
         self.journal.close()
         await self.hub.close()
         await self.voicing.close()
-        await asyncio.gather(self.desk.close(), self.voice.close())
+        await asyncio.gather(self.desk.close(), self.events.close(), self.voice.close())
         if self._runner is not None:
             await self._runner.cleanup()
         if self._state is not None:

@@ -23,6 +23,7 @@ class Saved(msgspec.Struct, frozen=True):
     guilds: dict[int, Guild]
     entitlements: dict[int, Entitlement]
     commands: dict[int, dict[int, Json]]
+    skus: list[Json]
 
 
 def save(path: Path, world: World, seed: bytes) -> None:
@@ -41,6 +42,7 @@ def save(path: Path, world: World, seed: bytes) -> None:
         world.guilds,
         world.entitlements,
         world.commands.scopes,
+        world.skus,
     )
     fresh = path.with_suffix(path.suffix + ".new")
     fresh.touch(mode=0o600)
@@ -61,6 +63,7 @@ def load(path: Path) -> tuple[World, bytes]:
     world.bot, world.owner = saved.bot, saved.owner
     world.users, world.guilds, world.entitlements = saved.users, saved.guilds, saved.entitlements
     world.channels = {each.id: each for guild in saved.guilds.values() for each in guild.channels.values()}
+    world.skus = saved.skus
     world.commands.load(saved.application_id, saved.commands)
     for guild in world.guilds.values():
         guild.voice_states.pop(saved.bot.id, None)

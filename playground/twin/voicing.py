@@ -34,6 +34,7 @@ class Voicing:
         self._link = link
         self._locks: dict[int, asyncio.Lock] = {}
         self._tasks = Tasks()
+        self._where = {user: guild.id for guild in world.guilds.values() for user in guild.voice_states}
 
     async def close(self) -> None:
         """End what is under way."""
@@ -72,15 +73,20 @@ class Voicing:
             raise NotPossible("not a member of this guild")
         if (reason := self.refusal(channel, user_id)) is not None:
             raise NotPossible(reason)
-        for other in self._world.guilds.values():
-            if other.id != guild.id and user_id in other.voice_states:
-                self.leave(other, user_id)
+        other = self.where(user_id)
+        if other is not None and other.id != guild.id:
+            self.leave(other, user_id)
         old = guild.voice_states.get(user_id)
         session = old.session_id if old else secrets.token_hex(16)
         self._set(guild, VoiceState(user_id, channel.id, session, suppress=self._suppressed(channel, user_id)))
 
+    def where(self, user_id: int) -> Guild | None:
+        """Return the guild in whose voice a person is, or None; people are in one channel at most, bots in many."""
+        guild = self._world.guilds.get(self._where.get(user_id, 0))
+        return guild if guild is not None and user_id in guild.voice_states else None
+
     def leave(self, guild: Guild, user_id: int) -> None:
-        """Take a person out of voice.
+        """Take a user out of voice.
 
         Raises:
             NotPossible: they are not in voice.
@@ -105,6 +111,7 @@ class Voicing:
 
     def _set(self, guild: Guild, state: VoiceState) -> None:
         guild.voice_states[state.user_id] = state
+        self._where[state.user_id] = guild.id
         self._tell(guild, state)
 
     def _tell(self, guild: Guild, state: VoiceState) -> None:

@@ -63,6 +63,7 @@ class World:
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
         self.entitlements: dict[int, Entitlement] = {}
+        self.skus: list[Json] = []
         self.commands = Commands(self.application_id, self.snowflakes)
         self._listeners: list[Listener] = []
 
@@ -116,6 +117,20 @@ class World:
         """Return whether an entitlement was deleted or is past its end."""
         what = self.entitlements[entitlement_id]
         return what.deleted or (what.ends_at is not None and datetime.fromisoformat(what.ends_at) < datetime.now(UTC))
+
+    # --- access ------------------------------------------------------------------------------------------------------
+
+    def create_sku(self, name: str, kind: int = 5) -> Json:
+        """Add a SKU; kind 5 is a subscription."""
+        slug = name.lower().replace(" ", "-")
+        sku = {"id": str(self.snowflakes.make()), "type": kind, "application_id": str(self.application_id)}
+        self.skus.append(sku | {"name": name, "slug": slug, "flags": 1 << 2 | 1 << 7})
+        return self.skus[-1]
+
+    def entitle(self, what: Entitlement, event: str) -> None:
+        """Keep an entitlement and tell of it: ``ENTITLEMENT_CREATE``, ``_UPDATE`` or ``_DELETE``."""
+        self.entitlements[what.id] = what
+        self.emit(event, what.guild_id or 0, payloads.entitlement(self, what))
 
     # --- making things -----------------------------------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ def _about(twin: Twin, interaction: Interaction) -> Json:
     }
 
 
-def _about_sent(sent: Sent | None) -> Json | None:
+def about_sent(sent: Sent | None) -> Json | None:
+    """Return a raw answer as JSON; the body is in base64."""
     if sent is None:
         return None
     return {
@@ -81,7 +82,7 @@ def _about_sent(sent: Sent | None) -> Json | None:
 
 async def _sent(twin: Twin, interaction: Interaction, twice: bool, timestamp: int | None) -> Json:
     second = await twin.desk.send(interaction, Delivery(twice, timestamp))
-    return _about(twin, interaction) | {"second": _about_sent(second)}
+    return _about(twin, interaction) | {"second": about_sent(second)}
 
 
 def _found(twin: Twin, interaction: str) -> Interaction:
@@ -162,7 +163,7 @@ async def wait_ended(twin: Twin, interaction: str, timeout: float = 5.0) -> Json
 
 async def again(twin: Twin, interaction: str) -> Json | None:
     """Deliver an interaction once more, newly signed."""
-    return _about_sent(await twin.desk.again(_found(twin, interaction)))
+    return about_sent(await twin.desk.again(_found(twin, interaction)))
 
 
 async def payload(twin: Twin, interaction: str) -> Json:
@@ -183,7 +184,7 @@ async def sign(twin: Twin, body: str, timestamp: int | None = None) -> Headers:
 async def send_raw(twin: Twin, body: str, headers: list[tuple[str, str]], timeout: float = 10.0) -> Json | None:
     """POST a body (base64) with exactly these headers to the interactions URL."""
     pairs = [(name, value) for name, value in headers]
-    return _about_sent(await twin.desk.raw(base64.b64decode(body), pairs, seconds=timeout))
+    return about_sent(await twin.desk.raw(base64.b64decode(body), pairs, seconds=timeout))
 
 
 async def message(twin: Twin, message: str) -> Json | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from playground.twin.control.interaction_verbs import about_sent
 from playground.twin.errors import NotPossible
 from playground.twin.model import Json
 
@@ -57,6 +58,23 @@ async def configure(twin: Twin, **changes: Any) -> None:
 async def set_interactions_url(twin: Twin, url: str | None) -> None:
     """Say where interactions are posted; None sends them through the gateway."""
     twin.desk.url = url
+
+
+async def set_events_url(twin: Twin, url: str | None, delays: list[float] | None = None) -> None:
+    """Say where webhook events are posted, and after how many seconds again when they are refused."""
+    twin.events.url = url
+    if delays is not None:
+        twin.events.delays = tuple(delays)
+
+
+async def ping_events(twin: Twin) -> Json | None:
+    """Send the PING of webhook events."""
+    return about_sent(await twin.events.ping())
+
+
+async def tell_event(twin: Twin, type: str, data: Json) -> None:
+    """Deliver a webhook event in the background."""
+    twin.events.tell(type, data)
 
 
 async def hold_rest(

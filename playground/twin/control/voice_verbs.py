@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 from playground.twin import payloads
 from playground.twin.control.world_verbs import _channel, _guild
 from playground.twin.errors import NotPossible
-from playground.twin.model import Json
+from playground.twin.model import Guild, Json
 
 if TYPE_CHECKING:
     from playground.twin.app import Twin
+
+
+def _where(twin: Twin, user: str) -> Guild:
+    if (found := twin.voicing.where(int(user))) is None:
+        raise NotPossible("not in a voice channel")
+    return found
 
 
 async def voice_join(twin: Twin, user: str, channel: str) -> None:
@@ -20,20 +26,12 @@ async def voice_join(twin: Twin, user: str, channel: str) -> None:
 
 async def voice_leave(twin: Twin, user: str) -> None:
     """Take a person out of voice, wherever they are."""
-    for guild in twin.world.guilds.values():
-        if int(user) in guild.voice_states:
-            twin.voicing.leave(guild, int(user))
-            return
-    raise NotPossible("not in a voice channel")
+    twin.voicing.leave(_where(twin, user), int(user))
 
 
 async def voice_change(twin: Twin, user: str, self_mute: bool | None = None, self_deaf: bool | None = None) -> None:
     """Let a person mute or deafen themselves."""
-    for guild in twin.world.guilds.values():
-        if int(user) in guild.voice_states:
-            twin.voicing.change(guild, int(user), self_mute=self_mute, self_deaf=self_deaf)
-            return
-    raise NotPossible("not in a voice channel")
+    twin.voicing.change(_where(twin, user), int(user), self_mute=self_mute, self_deaf=self_deaf)
 
 
 async def voice_state(twin: Twin, guild: str, user: str | None = None) -> Json | None:

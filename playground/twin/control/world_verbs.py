@@ -152,6 +152,11 @@ async def set_unavailable(twin: Twin, guild: str, unavailable: bool = True) -> N
     twin.world.set_unavailable(_guild(twin, guild), unavailable)
 
 
+async def create_sku(twin: Twin, name: str, type: int = 5) -> Json:
+    """Add a SKU."""
+    return twin.world.create_sku(name, type)
+
+
 async def create_entitlement(
     twin: Twin,
     sku: str,
@@ -165,7 +170,7 @@ async def create_entitlement(
     """Give a user or guild access to a SKU."""
     ids = None if user is None else int(user), None if guild is None else int(guild)
     made = Entitlement(twin.world.snowflakes.make(), int(sku), type, *ids, starts_at, ends_at)
-    twin.world.entitlements[made.id] = made
+    twin.world.entitle(made, "ENTITLEMENT_CREATE")
     return payloads.entitlement(twin.world, made)
 
 
@@ -175,6 +180,7 @@ async def change_entitlement(
     """End or delete an entitlement."""
     found = twin.world.entitlements[int(entitlement)]
     found.ends_at, found.deleted = ends_at, deleted
+    twin.world.entitle(found, "ENTITLEMENT_DELETE" if deleted else "ENTITLEMENT_UPDATE")
     return payloads.entitlement(twin.world, found)
 
 

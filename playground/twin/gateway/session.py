@@ -69,7 +69,7 @@ class Session:
     def _wants(self, event: Event) -> bool:
         if event.session not in (None, self.id) or shard_of(event.guild_id, self.count) != self.shard:
             return False
-        if event.name == "INTERACTION_CREATE":
+        if event.name.startswith(("INTERACTION_", "ENTITLEMENT_")):
             return True
         guild = self._world.guilds[event.guild_id]
         if not guild.bot_joined or guild.unavailable or (event.guild_id in self.unsent):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from playground.twin import payloads
-from playground.twin.errors import unknown
 from playground.twin.model import Json
 from playground.twin.rest.calls import Call, Result, Route, Services
 
@@ -66,46 +65,10 @@ async def _application(services: Services, _: Call) -> Result:
     return Result(application(services))
 
 
-async def _entitlements(services: Services, call: Call) -> Result:
-    _own(services, call)
-    now = payloads.entitlement
-    user, guild = call.query.get("user_id"), call.query.get("guild_id")
-    skus = [each for each in call.query.get("sku_ids", "").split(",") if each]
-    found = [now(services.world, each) for each in services.world.entitlements.values()]
-    hidden = call.flag("exclude_ended")
-    found = [
-        each
-        for each in found
-        if (user is None or each["user_id"] == user)
-        and (guild is None or each.get("guild_id") == guild)
-        and (not skus or each["sku_id"] in skus)
-        and not (hidden and services.world.has_ended(int(each["id"])))
-        and not (call.query.get("exclude_deleted", "true") != "false" and each["deleted"])
-    ]
-    before, after = int(call.query.get("before", 1 << 63)), int(call.query.get("after", 0))
-    found = [each for each in found if after < int(each["id"]) < before]
-    return Result(found[: int(call.query.get("limit", 100))])
-
-
-async def _entitlement(services: Services, call: Call) -> Result:
-    _own(services, call)
-    found = services.world.entitlements.get(call.id("entitlement_id"))
-    if found is None:
-        raise unknown("Entitlement")
-    return Result(payloads.entitlement(services.world, found))
-
-
-def _own(services: Services, call: Call) -> None:
-    if call.id("application_id") != services.world.application_id:
-        raise unknown("Application")
-
-
 ROUTES = [
     Route("GET", "/gateway", _gateway, bot=False),
     Route("GET", "/gateway/bot", _gateway_bot),
     Route("GET", "/users/@me", _me),
     Route("GET", "/applications/@me", _application),
     Route("GET", "/oauth2/applications/@me", _application),
-    Route("GET", "/applications/{application_id}/entitlements", _entitlements),
-    Route("GET", "/applications/{application_id}/entitlements/{entitlement_id}", _entitlement),
 ]

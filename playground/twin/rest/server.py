@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from playground.twin.errors import DiscordError, invalid_form, unauthorized
-from playground.twin.rest import account, channels, commands, guilds, webhooks
+from playground.twin.rest import account, channels, commands, guilds, monetization, webhooks
 from playground.twin.rest.calls import Call, Result, Route, Services
 from playground.twin.rest.holds import Holds
 from playground.twin.rest.limits import Limiter, Verdict
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/api/v10"
 
-ROUTES = [*account.ROUTES, *guilds.ROUTES, *commands.ROUTES, *channels.ROUTES, *webhooks.ROUTES]
+ROUTES = [*account.ROUTES, *guilds.ROUTES, *commands.ROUTES, *channels.ROUTES, *webhooks.ROUTES, *monetization.ROUTES]
 
 _encode = msgspec.json.Encoder().encode
 
