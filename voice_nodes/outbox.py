@@ -53,7 +53,7 @@ IN_HAND_MS = 20_000
 T = TypeVar("T")
 
 
-class Dead(Exception):
+class _Dead(Exception):
     """The interaction can't be answered any more. ``deleted``: because somebody removed the message."""
 
     def __init__(self, *, deleted: bool = False) -> None:
@@ -131,17 +131,20 @@ class Outbox:
     async def _find(self) -> AsyncIterator[Owed]:
         """What is to be delivered now: first what was noted, then what is due, as far as there are hands."""
         while self._noted and self._room:
+            # Looked at before Redis is asked: what is done by then must not be done again from what it said earlier.
+            if self._noted[0] in self._in_hand:
+                self._noted.popleft()
+                continue
             owed = await answers.fetch_one_owed(self._redis, self._shard, self._noted[0])
             self._noted.popleft()
-            if owed is not None and owed.job not in self._in_hand:
+            if owed is not None:
                 yield owed
         if not self._room:
             return
-        now = self._clock()
+        now, busy = self._clock(), frozenset(self._in_hand)
         # Those in hand are asked for too, lest they stand in the way of the others.
-        most = MOST_AT_ONCE + len(self._in_hand)
-        for owed in await answers.fetch_owed(self._redis, self._shard, now, most=most):
-            if owed.job not in self._in_hand and self._room:
+        for owed in await answers.fetch_owed(self._redis, self._shard, now, most=MOST_AT_ONCE + len(busy)):
+            if owed.job not in busy and self._room:
                 await answers.postpone(self._redis, self._shard, owed.job, now + IN_HAND_MS)
                 yield owed
 
@@ -160,23 +163,24 @@ class Outbox:
     async def _attend(self, owed: Owed) -> None:
         try:
             await self.deliver(owed)
-        except DiscordAway as error:
-            await self._postpone(owed, error)
-        except FAILURES as error:
-            log.warning("an answer can't be confirmed: %s", type(error).__name__, extra=context(job=owed.job))
         except LeaseLost:
             raise
-        except Exception:
+        except DiscordAway as error:
+            await self._postpone(owed, error.detail)
+        except FAILURES as error:
+            await self._postpone(owed, type(error).__name__)
+        except Exception as error:
             log.exception("an answer can't be delivered", extra=context(job=owed.job))
+            await self._postpone(owed, type(error).__name__)
         finally:
             self._in_hand.discard(owed.job)
 
-    async def _postpone(self, owed: Owed, error: DiscordAway) -> None:
+    async def _postpone(self, owed: Owed, reason: str) -> None:
         if len(self._failures) >= MOST_REMEMBERED:
             self._failures.clear()
         failures = self._failures[owed.job] = self._failures.get(owed.job, 0) + 1
         wait = BACKOFF_MS[min(failures, len(BACKOFF_MS)) - 1]
-        log.warning("an answer has to wait %d s: %s", wait // 1000, error.detail, extra=context(job=owed.job))
+        log.warning("an answer has to wait %d s: %s", wait // 1000, reason, extra=context(job=owed.job))
         try:
             await answers.postpone(self._redis, self._shard, owed.job, self._clock() + wait)
         except FAILURES:
@@ -199,11 +203,11 @@ class Outbox:
         try:
             try:
                 if _age_ms(owed, self._clock()) >= TOKEN_LIFE_MS:
-                    raise Dead
+                    raise _Dead
                 if owed.answer.private:
                     return await self._bring_private(owed, message)
                 return await self._edit(owed, message)
-            except Dead as dead:
+            except _Dead as dead:
                 return await self._without_token(owed, message, deleted=dead.deleted)
         except DiscordError as error:
             log.error("Discord refuses an answer: %s", error, extra=context(job=owed.job))
@@ -227,7 +231,7 @@ class Outbox:
             # First, and surely: until it is gone, a follow-up would be an edit of it, for everybody to see.
             try:
                 await self._patiently(lambda: self._rest.delete_original(reply.application, reply.token))
-            except Dead as dead:
+            except _Dead as dead:
                 if not dead.deleted:
                     raise
         await self._patiently(lambda: self._rest.follow_up(reply.application, reply.token, private(message)))
@@ -237,7 +241,7 @@ class Outbox:
         """What ``call`` returns; a 404 is met with patience.
 
         Raises:
-            Dead: Discord goes on not knowing the interaction, or refuses its token.
+            _Dead: Discord goes on not knowing the interaction, or refuses its token.
         """
         for wait in (*self._patience, None):
             self._check()
@@ -247,9 +251,9 @@ class Outbox:
                 if error.status == 404 and wait is not None:
                     await asyncio.sleep(wait)
                 elif error.status == 404:
-                    raise Dead(deleted=error.code == UNKNOWN_MESSAGE) from None
+                    raise _Dead(deleted=error.code == UNKNOWN_MESSAGE) from None
                 elif error.status == 401:
-                    raise Dead from None
+                    raise _Dead from None
                 else:
                     raise
         raise AssertionError("the last attempt has no wait")
