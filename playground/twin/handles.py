@@ -199,6 +199,10 @@ class Actor:
         """Become a member."""
         await self._link.call("join_guild", user=self.id, guild=guild.id)
 
+    async def leave_guild(self, guild: Guild) -> None:
+        """Leave voice there, and the guild."""
+        await self._link.call("leave_guild", user=self.id, guild=guild.id)
+
     async def join(self, channel: Channel) -> None:
         """Go into a voice channel."""
         await self._link.call("voice_join", user=self.id, channel=channel.id)

@@ -212,6 +212,18 @@ class World:
         data = {"guild_id": str(guild.id)} | payloads.member(self, guild, user_id)
         self.emit("GUILD_MEMBER_ADD", guild.id, data)
 
+    def leave_guild(self, guild: Guild, user_id: int) -> None:
+        """Remove a member, who must have left voice before.
+
+        Raises:
+            NotPossible: not a member, or the bot or the owner.
+        """
+        if user_id not in guild.members or user_id in (guild.owner_id, self.bot.id):
+            raise NotPossible("not a member who can leave")
+        del guild.members[user_id]
+        data = {"guild_id": str(guild.id), "user": payloads.user(self.users[user_id])}
+        self.emit("GUILD_MEMBER_REMOVE", guild.id, data)
+
     def change_member(self, guild: Guild, user_id: int, **changes: Any) -> None:
         """Change a member's ``roles``, ``nick``, ``mute``, ``deaf`` or ``timed_out`` and tell of it.
 

@@ -86,6 +86,10 @@ ROOTS = {
     "CHANNEL_DELETE": "GatewayChannelDeleteDispatch",
     "GUILD_MEMBER_ADD": "GatewayGuildMemberAddDispatch",
     "GUILD_MEMBER_UPDATE": "GatewayGuildMemberUpdateDispatch",
+    "GUILD_MEMBER_REMOVE": "GatewayGuildMemberRemoveDispatch",
+    "ENTITLEMENT_CREATE": "GatewayEntitlementCreateDispatch",
+    "ENTITLEMENT_UPDATE": "GatewayEntitlementUpdateDispatch",
+    "ENTITLEMENT_DELETE": "GatewayEntitlementDeleteDispatch",
     "GUILD_MEMBERS_CHUNK": "GatewayGuildMembersChunkDispatch",
     "MESSAGE_CREATE": "GatewayMessageCreateDispatch",
     "MESSAGE_UPDATE": "GatewayMessageUpdateDispatch",
@@ -124,6 +128,10 @@ async def test_every_gateway_event(world: tuple[Twin, TwinClient], api: Api, tru
         assert pending["type"] == 4
         extra = await guild.create_voice_channel("Extra")
         await extra.delete()
+        await alice.leave_guild(guild)
+        made = await client.create_entitlement("900", guild=guild.id)
+        await client.change_entitlement(made["id"], ends_at="2030-01-01T00:00:00+00:00")
+        await client.change_entitlement(made["id"], deleted=True)
         await guild.set_unavailable()
         await guild.set_unavailable(False)
         await guild.remove_bot()

@@ -1,6 +1,7 @@
 """A real discord.py client and a bare one against the twin's gateway."""
 
 import asyncio
+import ssl
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -345,3 +346,44 @@ async def test_many_guilds_leave_the_gateway_responsive(http: aiohttp.ClientSess
         assert len(last) < 2000
         await gateway.event("GUILD_CREATE", id=guilds[-1].id, within=20)
         await gateway.ws.close(code=1000)
+
+
+async def test_voice_servers_take_the_tokens_that_were_told(
+    world: tuple[Twin, TwinClient], http: aiohttp.ClientSession
+) -> None:
+    twin, client = world
+    guild = await client.create_guild()
+    alice = await client.create_user("Alice")
+    await alice.join_guild(guild)
+    gateway = await RawGateway(http, twin.about()).open()
+    await gateway.identify()
+    trusting = ssl.create_default_context(cafile=twin.about()["voice_ca"])
+
+    async def identify(server: dict[str, Any]) -> aiohttp.ClientWebSocketResponse:
+        ws = await http.ws_connect(f"wss://{server['endpoint']}/?v=8", ssl=trusting)
+        assert (await ws.receive_json(timeout=5))["op"] == 8
+        identity = {"server_id": guild.id, "user_id": str(twin.world.bot.id), "session_id": gateway.session_id}
+        await ws.send_json({"op": 0, "d": identity | {"token": server["token"], "max_dave_protocol_version": 0}})
+        return ws
+
+    async def code(ws: aiohttp.ClientWebSocketResponse) -> int | None:
+        while not ws.closed:
+            await ws.receive(timeout=5)
+        return ws.close_code
+
+    await gateway.voice(guild.id, guild.voice_channels[0].id)
+    first = await gateway.event("VOICE_SERVER_UPDATE")
+    voice = await identify(first)
+    assert (await voice.receive_json(timeout=5))["op"] == 2
+    ear = await alice.listen(guild.voice_channels[0])
+    assert await ear.is_silent()
+
+    await guild.move_bot(guild.voice_channels[1])
+    assert await code(voice) == 4014
+    second = await gateway.event("VOICE_SERVER_UPDATE")
+    assert await code(await identify(first)) == 4004
+    voice = await identify(second)
+    assert (await voice.receive_json(timeout=5))["op"] == 2
+    await gateway.ws.close(code=1000)
+    assert await code(voice) == 4014
+    await guild.wait_bot_in(None)

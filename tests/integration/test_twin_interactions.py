@@ -354,6 +354,9 @@ async def test_messages_by_rest(
     said = await alice.say(text, f"<@{bot}>")
     assert (await api("PATCH", f"{path}/{said.id}", {"content": "x"}))[1]["code"] == 50005
     assert (await api("DELETE", f"{path}/{said.id}"))[1]["code"] == 50013
+    await text.set_permissions(guild.everyone, deny=Permission.SEND_MESSAGES)
+    with pytest.raises(TwinError, match="may not write"):
+        await alice.say(text, "x")
     await text.set_permissions(bot, deny=Permission.SEND_MESSAGES)
     assert (await api("POST", path, {"content": "x"}))[1]["code"] == 50013
     await text.set_permissions(bot, deny=Permission.VIEW_CHANNEL)

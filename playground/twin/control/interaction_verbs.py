@@ -14,6 +14,7 @@ from playground.twin.interactions.records import Answer, Interaction
 from playground.twin.interactions.sending import Headers, Sent
 from playground.twin.journal import Entry
 from playground.twin.model import Json, Message
+from playground.twin.permissions import Permission
 
 if TYPE_CHECKING:
     from playground.twin.app import Twin
@@ -200,7 +201,10 @@ async def messages(twin: Twin, channel: str, user: str | None = None) -> list[Js
 
 async def say(twin: Twin, user: str, channel: str, content: str) -> Json | None:
     """Let a person write into a channel."""
-    return _about_message(twin, twin.messages.create(_channel(twin, channel), int(user), {"content": content}))
+    where = _channel(twin, channel)
+    if not twin.world.permissions(where, int(user)) & Permission.SEND_MESSAGES:
+        raise NotPossible("may not write here")
+    return _about_message(twin, twin.messages.create(where, int(user), {"content": content}))
 
 
 async def registered(twin: Twin, guild: str | None = None) -> list[Any]:

@@ -79,6 +79,14 @@ async def join_guild(twin: Twin, user: str, guild: str) -> None:
     twin.world.join_guild(_guild(twin, guild), int(user))
 
 
+async def leave_guild(twin: Twin, user: str, guild: str) -> None:
+    """Let a member leave voice and the guild."""
+    found = _guild(twin, guild)
+    if int(user) in found.voice_states and int(user) != twin.world.bot.id:
+        twin.voicing.leave(found, int(user))
+    twin.world.leave_guild(found, int(user))
+
+
 async def create_channel(twin: Twin, guild: str, name: str, type: int = ChannelType.VOICE) -> Json:
     """Add a channel."""
     return _about_channel(twin.world.create_channel(_guild(twin, guild), name, type))

@@ -15,7 +15,7 @@ from playground.twin.gateway.session import Session
 from playground.twin.gateway.settings import GUILD_MEMBERS, KNOWN, PRIVILEGED, GatewaySettings
 from playground.twin.gateway.socket import GatewaySocket
 from playground.twin.journal import Journal
-from playground.twin.model import Json
+from playground.twin.model import Guild, Json
 from playground.twin.snowflakes import shard_of
 from playground.twin.tasks import Tasks
 from playground.twin.world import Event, World
@@ -130,7 +130,7 @@ class GatewayHub:
         session = Session(self._world, shard, count, int(data["intents"]), self.settings.replayed)
         self.sessions[session.id] = session
         self._attach(session, socket)
-        self._tasks.start(self._greet(session), f"greeting of session {session.id}")
+        self._tasks.start(self._send_guilds(session, self._greet(session)), f"guilds of session {session.id}")
 
     def _refusal(self, data: Json, shard: Any, count: Any) -> int | None:
         if not hmac.compare_digest(str(data.get("token")), self._world.token):
@@ -145,8 +145,8 @@ class GatewayHub:
         mine = sum(shard_of(each.id, count) == shard for each in self._world.guilds.values() if each.bot_joined)
         return 4011 if mine > self.settings.guilds_per_shard else None
 
-    async def _greet(self, session: Session) -> None:
-        """Send READY and then the guilds, a few at a time so that others are served meanwhile."""
+    def _greet(self, session: Session) -> list[Guild]:
+        """Send READY, before anything else can be dispatched; return the guilds to send after it."""
         world = self._world
         mine = [
             guild
@@ -173,6 +173,10 @@ class GatewayHub:
         }
         session.dispatch("READY", ready)
         self.journal.add("gateway", "session_ready", self._about(session))
+        return mine
+
+    async def _send_guilds(self, session: Session, mine: list[Guild]) -> None:
+        """Send the guilds, a few at a time so that others are served meanwhile."""
         for number, guild in enumerate(mine):
             if session.ended:
                 return
