@@ -1,7 +1,7 @@
 """A shard's connection to Discord's gateway. All that leans on discord.py's internals is in this module:
 
 - ``discord.http.Route.BASE`` and ``DiscordWebSocket.DEFAULT_GATEWAY``: where Discord is;
-- ``Guild._voice_state_for``: who is where, without a member cache;
+- ``Guild._voice_state_for``: who is where, without a member cache; the rest is in :mod:`voice_nodes.resuming`;
 - ``Client.before_identify_hook``: the rate at which shards identify.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import discord
@@ -18,9 +18,12 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from tonearm.errors import DiscordAway, Refused, SettingsError
+from tonearm.discord.rest import RestClient
+from tonearm.errors import DiscordAway, DiscordError, Refused, SettingsError
+from tonearm.redis.sessions import SavedGateway
 from tonearm.sentences import Sentence
 from tonearm.telemetry import LOG, context
+from voice_nodes import resuming
 
 FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
 """Close codes after which connecting again cannot help (Discord's documentation, *Gateway Close Event Codes*)."""
@@ -53,7 +56,12 @@ class Listener(Protocol):
 
 
 def point_at(api_url: str, gateway_url: str) -> None:
-    """Tell discord.py where Discord answers. For the whole process, before any client is made."""
+    """Tell discord.py where Discord answers, and to resume. For the whole process, before any client is made.
+
+    Raises:
+        StartFailed: discord.py is not as :mod:`voice_nodes.resuming` knows it.
+    """
+    resuming.install()
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # Lavalink does the voice.
     Route.BASE = api_url
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
@@ -70,6 +78,7 @@ class Gateway(discord.Client):
         listener: Listener,
         before_identify: Callable[[int], Awaitable[None]],
         check: Callable[[], None],
+        rest: RestClient | None = None,
     ) -> None:
         super().__init__(
             intents=discord.Intents(guilds=True, voice_states=True),
@@ -81,6 +90,10 @@ class Gateway(discord.Client):
             guild_ready_timeout=READY_QUIET,
         )
         self.ready = asyncio.Event()
+        self.resume_from: SavedGateway | None = None
+        self._rest = rest
+        self._partial: set[int] = set()
+        self._logging_in: asyncio.Task[None] | None = None
         self._listener = listener
         self._before_identify = before_identify
         self._check = check
@@ -89,7 +102,7 @@ class Gateway(discord.Client):
         await self._before_identify(shard_id or 0)
 
     async def run_forever(self, token: str) -> None:
-        """Log in and stay connected.
+        """Log in and stay connected. A restored session is resumed while the log-in is under way.
 
         Raises:
             SettingsError: Discord refuses the token or the intents; connecting again cannot help.
@@ -98,7 +111,7 @@ class Gateway(discord.Client):
         while True:
             try:
                 if not self.http.token:
-                    await self.login(token)
+                    await self._log_in(token)
                 await self.connect(reconnect=True)
             except discord.LoginFailure:
                 raise SettingsError("TONEARM_DISCORD_BOT_TOKEN is refused by Discord.") from None
@@ -113,12 +126,35 @@ class Gateway(discord.Client):
             await asyncio.sleep(delay)
             delay = min(delay * 2, 30.0)
 
+    async def _log_in(self, token: str) -> None:
+        if self.resume_from is None:
+            await self.login(token)
+            return
+        # The RESUME needs no more of the log-in than the HTTP session, which is open before its first request.
+        self._logging_in = asyncio.create_task(self.login(token))
+        self._logging_in.add_done_callback(_log_failure)
+        await asyncio.sleep(0)
+
+    async def restore(self, saved: SavedGateway, guilds: list[dict[str, Any]]) -> None:
+        """Go on with the session of another process; to be called before :meth:`run_forever`."""
+        await self._async_setup_hook()
+        resuming.restore(self, saved, guilds)
+        self._partial = {int(guild["id"]) for guild in guilds}
+        self.resume_from = saved
+        self.ready.set()
+
+    def watch(self, on_event: resuming.ON_EVENT) -> None:
+        """Tell of each event after it was taken."""
+        resuming.watch(self, on_event)
+
     async def leave_behind(self) -> None:
         """Close the socket so that the session, and with it the bot's voice, outlives it.
 
         ``Client.close()`` would take the bot out of its channels, and 1000 would end the session.
         """
-        socket = self.ws
+        if self._logging_in is not None:
+            self._logging_in.cancel()
+        socket: DiscordWebSocket | None = self.ws
         if socket is not None:
             try:
                 async with asyncio.timeout(1.0):
@@ -141,10 +177,25 @@ class Gateway(discord.Client):
         return found
 
     def caller_channel(self, guild: int, user: int) -> int | None:
-        """The voice channel in which ``user`` is."""
-        found = self.find_guild(guild)
-        state = found._voice_state_for(user)
+        """The voice channel in which ``user`` is, as far as the gateway has told."""
+        state = self.find_guild(guild)._voice_state_for(user)
         return state.channel.id if state is not None and state.channel is not None else None
+
+    async def fetch_caller_channel(self, guild: int, user: int) -> int | None:
+        """The voice channel in which ``user`` is. Discord is asked where the gateway has not told of everybody.
+
+        Raises:
+            Refused: the bot is not a member of the guild.
+            DiscordAway: Discord does not answer.
+        """
+        known = self.caller_channel(guild, user)
+        if known is not None or guild not in self._partial or self._rest is None:
+            return known
+        try:
+            state = await self._rest.fetch_voice_state(guild, user, timeout=SEND_TIMEOUT)
+        except DiscordError:
+            return None  # In a channel that the bot may not see.
+        return int(state["channel_id"]) if state is not None and state["channel_id"] else None
 
     def require_entry(self, guild: int, channel: int) -> None:
         """Whether the bot may join and be heard.
@@ -189,6 +240,7 @@ class Gateway(discord.Client):
     # Events, by discord.py's names.
 
     async def on_ready(self) -> None:
+        self._partial.clear()
         if self.ready.is_set():
             self._listener.gateway_started()
         self.ready.set()
@@ -221,6 +273,11 @@ class Gateway(discord.Client):
 
     async def on_error(self, event_method: str, /, *args: object, **kwargs: object) -> None:
         LOG.exception("An event of the gateway was not handled", extra=context(event=event_method))
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        LOG.warning("Not logged in: %s", task.exception())
 
 
 def _guild_of(player: wavelink.Player | None) -> int | None:

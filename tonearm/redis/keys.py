@@ -37,6 +37,21 @@ def record(shard: int, job: str) -> str:
     return f"{{s{shard}}}:job:{job}"
 
 
+def sessions(shard: int) -> str:
+    """HASH ``gateway`` (the gateway session as JSON) and the Lavalink session id of each server, by its URL."""
+    return f"{{s{shard}}}:sessions"
+
+
+def guilds(shard: int) -> str:
+    """HASH of reduced GUILD_CREATE payloads, by guild."""
+    return f"{{s{shard}}}:guilds"
+
+
+def voices(shard: int) -> str:
+    """HASH of voice connections, by guild."""
+    return f"{{s{shard}}}:voices"
+
+
 def active(shard: int) -> str:
     """SET of the guilds of a shard whose player should be in a voice channel."""
     return f"{{s{shard}}}:active"
