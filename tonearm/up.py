@@ -1,4 +1,4 @@
-"""``tonearm up``: the processes of a small installation under one supervisor, against configured stores and Lavalink."""
+"""``tonearm up``: the processes of a small installation under one supervisor, on the configured stores and Lavalink."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Everything of Lavalink, behind one module, with a timeout on every call.
 
 A :class:`Sound` holds one Lavalink session for each server on behalf of one shard. It leans on these internals of
-wavelink, which has no hand-over of its own: ``Node._connect``, ``Node._players``, ``Node._update_player``,
+wavelink, which has no hand-over of its own: ``Node._players``, ``Node._update_player``,
 ``Node._destroy_player``, ``Node._websocket``, ``Player._voice_state``, ``Player._dispatch_voice_update``.
 """
 
@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import discord
@@ -19,13 +18,13 @@ import msgspec
 import wavelink
 from wavelink.enums import DiscordVoiceCloseType
 
-from tonearm.errors import DiscordAway, LavalinkAway, Refused, SettingsError
-from tonearm.music.player import MAX_QUEUE
-from tonearm.music.track import Loaded, Track
-from tonearm.sentences import Sentence
+from tonearm.errors import DiscordAway, LavalinkAway
+from tonearm.music.track import Loaded
 from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
+from voice_nodes.loading import broken, loaded
+from voice_nodes.servers import Server, find_servers, keep_session, make_node
 
 CALL_TIMEOUT = 2.0
 LOAD_TIMEOUT = 15.0
@@ -37,7 +36,6 @@ LOAD_PATIENCE = 0.8
 FRESH = 1.0
 """Seconds for which a sign of life is believed."""
 
-RESUME_SECONDS = 60
 SEARCH_PREFIX = "ytsearch:"
 
 T = TypeVar("T")
@@ -148,14 +146,13 @@ class Sound:
     """One shard's Lavalink sessions."""
 
     def __init__(
-        self, servers: tuple[LavalinkNode, ...], *, shard: int, api_url: str, check: Callable[[], None]
+        self, settings: tuple[LavalinkNode, ...], *, shard: int, api_url: str, check: Callable[[], None]
     ) -> None:
-        self._servers = servers
+        self._settings = settings
         self._shard = shard
         self._api_url = api_url
         self._check = check
         self._nodes: list[wavelink.Node] = []
-        self._http: aiohttp.ClientSession | None = None
         self._alive_at: dict[str, float] = {}
         self._client: Gateway | None = None
 
@@ -166,61 +163,19 @@ class Sound:
             SettingsError: a server refuses its password, or may not be used with this Discord.
         """
         self._client = client
-        async with aiohttp.ClientSession() as self._http:
-            self._nodes = [
-                wavelink.Node(
-                    identifier=f"s{self._shard}@{urlsplit(server.url).netloc}",
-                    uri=server.url,
-                    password=server.password,
-                    session=self._http,
-                    client=client,
-                    resume_timeout=RESUME_SECONDS,
-                    inactive_player_timeout=None,
-                    inactive_channel_tokens=None,
-                )
-                for server in self._servers
-            ]
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    for node in self._nodes:
-                        tasks.create_task(self._open(node))
-                await asyncio.Event().wait()
-            finally:
-                for node in self._nodes:
-                    if node._websocket is not None:
-                        await node._websocket.cleanup()
+        async with asyncio.TaskGroup() as tasks:
+            for setting in self._settings:
+                tasks.create_task(self._serve(setting, client))
 
-    async def _open(self, node: wavelink.Node) -> None:
-        await self._refuse_wrong_pair(node)
-        try:
-            await node._connect(client=None)
-        except wavelink.AuthorizationFailedException:
-            raise SettingsError(f"TONEARM_LAVALINK_NODES: {node.uri} refuses its password.") from None
-        except wavelink.NodeException:
-            raise SettingsError(f"TONEARM_LAVALINK_NODES: {node.uri} is not a Lavalink 4 server.") from None
+    async def _serve(self, setting: LavalinkNode, client: Gateway) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for server in await find_servers(setting):
+                tasks.create_task(self._keep(server, client))
 
-    async def _refuse_wrong_pair(self, node: wavelink.Node) -> None:
-        """The playground's audio node has no end-to-end encryption, so it is for a Discord on this machine only."""
-        assert self._http is not None
-        while True:
-            try:
-                async with asyncio.timeout(CALL_TIMEOUT):
-                    response = await self._http.get(f"{node.uri}/v4/info", headers={"Authorization": node.password})
-                    async with response:
-                        info = await response.json() if response.status == 200 else {}
-                break
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                LOG.warning("Lavalink at %s does not answer: %r", node.uri, error, extra=context(shard=self._shard))
-                await asyncio.sleep(1)
-        if info.get("tonearm", {}).get("audioNode") and urlsplit(self._api_url).hostname not in (
-            "127.0.0.1",
-            "::1",
-            "localhost",
-        ):
-            raise SettingsError(
-                f"TONEARM_LAVALINK_NODES: {node.uri} is the playground's audio node, which has no end-to-end "
-                "encryption (DAVE) and so can't be heard in the real Discord: use Lavalink 4.2.2 or newer."
-            )
+    async def _keep(self, server: Server, client: Gateway) -> None:
+        async with make_node(server, self._shard, client) as node:
+            self._nodes.append(node)
+            await keep_session(node, api_url=self._api_url)
 
     # Servers.
 
@@ -283,10 +238,11 @@ class Sound:
                 await self._call(node, lambda: node.send("GET", path="version"), PROBE_TIMEOUT)
             answer = await load
         except wavelink.LavalinkException as error:
-            raise Refused(Sentence.TRACK_BROKEN, query=_short(query), reason=error.error) from None
+            raise broken(query, error.error) from None
         finally:
             load.cancel()
-        return _loaded(answer, query)
+            await asyncio.gather(load, return_exceptions=True)
+        return loaded(answer, query)
 
     # Voice.
 
@@ -297,6 +253,11 @@ class Sound:
             if isinstance(link, VoiceLink):
                 return link
         return None
+
+    def entered(self, guild: int) -> bool:
+        """Whether the gateway has said that the bot is in a channel, since this connection was begun."""
+        link = self.link(guild)
+        return link is not None and bool(link._voice_state["voice"].get("session_id"))
 
     async def join(self, channel: discord.VoiceChannel | discord.StageChannel) -> None:
         """Be in ``channel``: both events of the gateway came, and Lavalink says so. Else nothing is left behind.
@@ -369,42 +330,3 @@ class Sound:
         if link is not None:
             link.linked.clear()
             await link._dispatch_voice_update()
-
-
-def _short(query: str) -> str:
-    return query if len(query) <= 100 else query[:99] + "…"
-
-
-def _track(data: dict[str, Any]) -> Track:
-    info = data["info"]
-    return Track(
-        encoded=data["encoded"],
-        title=info["title"],
-        author=info["author"],
-        length_ms=0 if info["isStream"] else info["length"],
-        uri=info.get("uri"),
-        artwork=info.get("artworkUrl"),
-        source=info["sourceName"],
-        is_stream=info["isStream"],
-    )
-
-
-def _loaded(answer: dict[str, Any], query: str) -> Loaded:
-    """Lavalink's documentation, REST API, *Track Loading Result*."""
-    data = answer["data"]
-    match answer["loadType"]:
-        case "track":
-            return Loaded((_track(data),))
-        case "playlist":
-            tracks = tuple(_track(track) for track in data["tracks"][:MAX_QUEUE])
-            return Loaded(tracks, data["info"]["name"]) if tracks else Loaded(())
-        case "search" if data:
-            return Loaded((_track(data[0]),))
-        case "error":
-            raise Refused(Sentence.TRACK_BROKEN, query=_short(query), reason=_reason(data))
-        case _:
-            raise Refused(Sentence.NOTHING_FOUND, query=_short(query))
-
-
-def _reason(exception: dict[str, Any]) -> str:
-    return str(exception.get("message") or "it can't be read").rstrip(".")
