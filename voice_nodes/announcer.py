@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from tonearm.discord import cards
 from tonearm.discord.components import Message
 from tonearm.discord.rest import RestClient, nonce_for
-from tonearm.errors import DiscordAway, DiscordError
+from tonearm.errors import DiscordAway, DiscordError, LeaseLost
 from tonearm.music.events import Announced, Event
 from tonearm.music.player import PlayerMessage
 from tonearm.redis.guilds import GuildView
@@ -40,19 +41,21 @@ class Announcer:
         self._message: PlayerMessage | None = None
         self._shown: object = None
         self._forbidden: int | None = None
-        self._notices: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MAX_NOTICES)
+        self._gone: PlayerMessage | None = None
+        self._notices: deque[tuple[str, str]] = deque()
         self._wake = asyncio.Event()
 
     def show(self, view: GuildView) -> None:
         """The guild is so from now on."""
         self._view = view
-        self._message = view.player.message or self._message
+        if view.player.message not in (None, self._gone):
+            self._message = view.player.message
         self._wake.set()
 
     def say(self, text: str, nonce: str) -> None:
         """Say ``text`` once in the channel where the player was last asked for something."""
-        if not self._notices.full():
-            self._notices.put_nowait((text, nonce))
+        if len(self._notices) < MAX_NOTICES:
+            self._notices.append((text, nonce))
             self._wake.set()
 
     async def run(self) -> None:
@@ -75,16 +78,22 @@ class Announcer:
             except DiscordError as error:
                 LOG.info("May not write here: %s", error, extra=context(guild=self._guild))
                 self._forbidden = self._view.player.text_channel if self._view else None
+                self._notices.clear()
+            except LeaseLost:
+                raise
+            except Exception:
+                LOG.exception("The player's message could not be shown", extra=context(guild=self._guild))
 
     async def _bring(self) -> None:
         view = self._view
         channel = view.player.text_channel if view else None
         if view is None or channel is None or channel == self._forbidden:
             return
-        while not self._notices.empty():
-            text, nonce = self._notices.get_nowait()
+        while self._notices:
+            text, nonce = self._notices[0]
             self._check()
             await self._rest.create_message(channel, cards.sentence(text), nonce=nonce_for(nonce))
+            self._notices.popleft()
         shown = _essence(view)
         if shown == self._shown:
             return
@@ -115,13 +124,13 @@ class Announcer:
         except DiscordError as error:
             if error.status != GONE:
                 raise
-            self._message = None
+            self._gone, self._message = message, None
             return False
         return True
 
     def _forget(self) -> None:
         """The message tells of an end; the next player gets a new one."""
-        self._message = None
+        self._gone, self._message = self._message, None
         self._submit(Announced(None))
 
 
