@@ -21,6 +21,8 @@ from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.music.track import Loaded, Track
+from tonearm.postgres.pool import Pool
+from tonearm.postgres.settings import GuildSettings
 from tonearm.redis import guilds
 from tonearm.redis.client import FAILURES, Client
 from tonearm.sentences import Sentence
@@ -28,6 +30,7 @@ from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS
 from voice_nodes.announcer import Announcer
 from voice_nodes.backoff import Backoff
 from voice_nodes.converger import JOIN_FAILED, Converger
+from voice_nodes.defaults import default_volume
 from voice_nodes.gateway import Gateway
 from voice_nodes.intake import Received
 from voice_nodes.lavalink import Sound
@@ -54,6 +57,8 @@ class GuildActor:
         sound: Sound,
         announcer: Announcer,
         on_deferred: Callable[[str], None],
+        on_end: Callable[[], object],
+        pool: Pool | None = None,
     ) -> None:
         self.guild = guild
         self.announcer = announcer
@@ -64,6 +69,9 @@ class GuildActor:
         self._gateway = gateway
         self._sound = sound
         self._on_deferred = on_deferred
+        self._on_end = on_end
+        self._pool = pool
+        self._first_volume = GuildSettings().default_volume
         self._inbox: asyncio.Queue[Received | Event] = asyncio.Queue()
         self._view = guilds.GuildView(player=Player())
 
@@ -76,6 +84,11 @@ class GuildActor:
         """Where the player should be."""
         return self._view.player.voice_channel
 
+    @property
+    def plays(self) -> bool:
+        """Whether it plays something."""
+        return self._view.player.playing is not None
+
     def now_ms(self) -> int:
         """Redis' clock."""
         return self._lease.now_ms()
@@ -85,18 +98,33 @@ class GuildActor:
         await self._inbox.join()
 
     async def run(self) -> None:
-        """Work until cancelled, or until there has been nothing to do for a while.
+        """Work until cancelled, or until there has been nothing to do for a while; then ``on_end`` is called.
 
         Raises:
             LeaseLost: the shard is another's.
         """
         self._view = await self._patiently(lambda: guilds.fetch_view(self._redis, self._shard, self.guild))
-        async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(self.converger.run()), tasks.create_task(self.announcer.run())]
-            self._show()
-            await self._work()
-            for helper in helpers:
-                helper.cancel()
+        if not self._view.player.last_play:
+            self._first_volume = await default_volume(self._pool, self.guild)
+        self._view = self._begun(self._view)
+        while True:
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [tasks.create_task(self.converger.run()), tasks.create_task(self.announcer.run())]
+                self._show()
+                await self._work()
+                for helper in helpers:
+                    helper.cancel()
+            if self._inbox.empty():
+                # At once with this look, so that nothing can be given to an actor that has ended.
+                self._on_end()
+                return
+
+    def _begun(self, view: guilds.GuildView) -> guilds.GuildView:
+        """A guild's first player has the volume that the guild has set."""
+        if view.player.last_play:
+            return view
+        player = msgspec.structs.replace(view.player, volume=self._first_volume)
+        return msgspec.structs.replace(view, player=player)
 
     async def _work(self) -> None:
         while True:
@@ -112,6 +140,10 @@ class GuildActor:
                     await self._do(item)
                 else:
                     await self._take_note(item)
+            except (LeaseLost, asyncio.CancelledError):
+                raise
+            except Exception:
+                LOG.exception("A guild's event was not handled", extra=context(guild=self.guild))
             finally:
                 self._inbox.task_done()
 
@@ -132,14 +164,18 @@ class GuildActor:
             LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild))
             answer = _private(Sentence.INTERNAL.value.format(id=job.id))
             outcome = "internal"
-        deferred = await self._commit(job.id, change, received=received, answer=answer)
-        if deferred:
+        committed = await self._commit(job.id, change, received=received, answer=answer)
+        if committed.deferred:
             self._on_deferred(job.id)
+        if committed.again:
+            outcome = "again"
         JOBS.labels(kind, outcome).inc()
         JOB_SECONDS.labels(kind).observe(max(0, self._lease.now_ms() - received.asked_ms) / 1000)
         LOG.info(
             "Job done",
-            extra=context(job=job.id, guild=self.guild, kind=kind, outcome=outcome, deferred=deferred or None),
+            extra=context(
+                job=job.id, guild=self.guild, kind=kind, outcome=outcome, deferred=committed.deferred or None
+            ),
         )
 
     async def _decide(self, received: Received) -> Change:
@@ -216,8 +252,8 @@ class GuildActor:
 
     async def _commit(
         self, id: str, change: Change | None, *, received: Received | None = None, answer: Answer | None = None
-    ) -> bool:
-        """Write it; whether its answer must be edited in."""
+    ) -> guilds.Committed:
+        """Write it, and show what is so now."""
         job = received.job if received else None
         committed = await self._patiently(
             lambda: guilds.commit(
@@ -236,13 +272,13 @@ class GuildActor:
             )
         )
         before = self._view.player.playing
-        self._view = committed.view
+        self._view = self._begun(committed.view)
         started = committed.view.player.playing
         if not committed.again and started is not None and (before is None or before.play != started.play):
             self.converger.begins(started.play)
         if change is not None:
             self._show()
-        return committed.deferred
+        return committed
 
     def _show(self) -> None:
         self.converger.show(self._view.player)

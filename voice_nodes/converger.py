@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from tonearm.errors import DiscordAway, LavalinkAway
+from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event
 from tonearm.music.player import Player
 from tonearm.telemetry import LOG, context
@@ -39,7 +39,6 @@ class Converger:
         self._fresh_play: str | None = None
         self._voice_lost = False
         self._wake = asyncio.Event()
-        self._failed_joins = 0
 
     def show(self, player: Player) -> None:
         """The player should be so from now on."""
@@ -87,6 +86,13 @@ class Converger:
                 backoff.reset()
             except (LavalinkAway, DiscordAway) as error:
                 LOG.warning("The sound is not as it should be: %s", error.detail, extra=context(guild=self._guild))
+                await backoff.wait()
+                self._wake.set()
+            except LeaseLost:
+                raise
+            except Exception:
+                # One guild that breaks does not stop the others.
+                LOG.exception("The sound could not be brought to its state", extra=context(guild=self._guild))
                 await backoff.wait()
                 self._wake.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -36,10 +37,21 @@ class Lease:
 
     @classmethod
     async def acquire(
-        cls, client: Client, shard: int, owner: str, *, clock: Callable[[], float] = time.monotonic, every: float = 1.0
-    ) -> Lease:
-        """Wait until nobody holds the shard, then take it. Waits on while Redis is away."""
-        while True:
+        cls,
+        client: Client,
+        shard: int,
+        owner: str,
+        *,
+        stop: asyncio.Event | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        every: float = 1.0,
+    ) -> Lease | None:
+        """Wait until nobody holds the shard, then take it; ``None`` when ``stop`` comes first.
+
+        Waits on while Redis is away. It is never broken off while it asks: a lease that is taken is known.
+        """
+        stop = stop or asyncio.Event()
+        while not stop.is_set():
             asked = clock()
             try:
                 token = await lease.take(client, shard, owner)
@@ -47,11 +59,23 @@ class Lease:
                 LOG.warning("Redis does not answer: %s", error, extra=context(shard=shard))
                 token = None
             if token is not None:
-                LEASE_CHANGES.labels("taken").inc()
                 held = cls(client, shard, owner, token, end=asked + lease.LEASE_MS / 1000, clock=clock)
-                await held._read_clock()
-                return held
-            await asyncio.sleep(every)
+                if await held._begin():
+                    return held
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await stop.wait()
+        return None
+
+    async def _begin(self) -> bool:
+        try:
+            await self._read_clock()
+        except FAILURES as error:
+            LOG.warning("Redis does not answer: %s", error, extra=context(shard=self.shard))
+            await self.release()
+            return False
+        LEASE_CHANGES.labels("taken").inc()
+        return True
 
     def held(self) -> bool:
         """Whether the shard is still ours, with a margin for what is under way."""

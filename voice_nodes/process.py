@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
+from collections.abc import AsyncIterator
 
 from tonearm.discord.rest import RestClient
 from tonearm.errors import SettingsError, StartFailed
+from tonearm.postgres.pool import Pool
 from tonearm.redis.client import FAILURES, connect
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.settings import Settings, load
-from tonearm.telemetry import LOG, announce_ready, set_up_logging
+from tonearm.telemetry import LOG, PLAYERS, announce_ready, set_up_logging
 from voice_nodes import gateway, health
 from voice_nodes.backoff import Backoff
 from voice_nodes.intake import BLOCK_MS
@@ -62,27 +65,40 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    async with RestClient(settings.discord_api_url, bot_token=settings.discord_bot_token) as rest:
-        node = Node(name=name, settings=settings, redis=redis, intake=intake, rest=rest)
+    async with (
+        RestClient(settings.discord_api_url, bot_token=settings.discord_bot_token) as rest,
+        _pool(settings) as pool,
+        redis,
+        intake,
+    ):
+        node = Node(name=name, settings=settings, redis=redis, intake=intake, rest=rest, pool=pool)
         shards = [Shard(number, node) for number in range(settings.shard_count)]
-        try:
-            async with health.serve(
-                settings.host, settings.port, ready=lambda: all(shard.ready.is_set() for shard in shards)
-            ) as url:
-                await _agree(node)
-                async with asyncio.TaskGroup() as tasks:
-                    owning = [tasks.create_task(shard.run()) for shard in shards]
-                    announcing = tasks.create_task(_announce(shards, url))
-                    stopping = tasks.create_task(stop.wait())
-                    await asyncio.wait([stopping, *owning], return_when=asyncio.FIRST_COMPLETED)
-                    LOG.info("Leaving")
-                    announcing.cancel()
-                    stopping.cancel()
-                    for shard in shards:
-                        shard.stop()
-        finally:
-            await redis.aclose()
-            await intake.aclose()
+        PLAYERS.set_function(lambda: sum(shard.playing for shard in shards))
+        async with health.serve(
+            settings.host, settings.port, ready=lambda: all(shard.ready.is_set() for shard in shards)
+        ) as url:
+            if not await _agree(node, stop):
+                return
+            async with asyncio.TaskGroup() as tasks:
+                owning = [tasks.create_task(shard.run()) for shard in shards]
+                announcing = tasks.create_task(_announce(shards, url))
+                stopping = tasks.create_task(stop.wait())
+                await asyncio.wait([stopping, *owning], return_when=asyncio.FIRST_COMPLETED)
+                LOG.info("Leaving")
+                announcing.cancel()
+                stopping.cancel()
+                for shard in shards:
+                    shard.stop()
+
+
+@contextlib.asynccontextmanager
+async def _pool(settings: Settings) -> AsyncIterator[Pool | None]:
+    """Connections to the database, if one is configured; it need not be up."""
+    if not settings.database_url:
+        yield None
+        return
+    async with Pool(settings.database_url) as pool:
+        yield pool
 
 
 async def _announce(shards: list[Shard], url: str) -> None:
@@ -91,13 +107,14 @@ async def _announce(shards: list[Shard], url: str) -> None:
     announce_ready(url=url)
 
 
-async def _agree(node: Node) -> None:
-    """Wait for Redis, and see that the number of shards is the one that everybody uses."""
+async def _agree(node: Node, stop: asyncio.Event) -> bool:
+    """Wait for Redis, and see that the number of shards is the one that everybody uses; ``False`` at a stop."""
     backoff = Backoff()
-    while True:
+    while not stop.is_set():
         try:
             await agree_on_shard_count(node.redis, node.settings.shard_count)
-            return
+            return True
         except FAILURES as error:
             LOG.warning("Redis does not answer: %r", error)
         await backoff.wait()
+    return False

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import wavelink
 
 from tonearm.discord.rest import RestClient
-from tonearm.errors import LeaseLost
+from tonearm.errors import DiscordAway, DiscordError, LeaseLost
 from tonearm.music.events import Disconnected, Moved, TrackOver
+from tonearm.postgres.pool import Pool
 from tonearm.redis import guilds, identify
 from tonearm.redis.client import FAILURES, Client
 from tonearm.sentences import Sentence
@@ -29,18 +31,23 @@ from voice_nodes.outbox import Outbox
 DRAIN_SECONDS = 1.5
 """How long jobs in hand may take when the node leaves."""
 
+LEAVE_SECONDS = 1.0
+"""How long closing the sockets may take."""
+
 ENDED = frozenset({"finished", "loadFailed", "stuck"})
 """Lavalink's reasons after which the next track is due; the others are of our own making."""
 
 
 class Node(msgspec.Struct, frozen=True):
-    """What all shards of this process share. ``intake`` is a client that may wait long for the stream."""
+    """What all shards of this process share. ``intake`` is a client that may wait long for the stream; ``pool``
+    is there where a database is configured."""
 
     name: str
     settings: Settings
     redis: Client
     intake: Client
     rest: RestClient
+    pool: Pool | None = None
 
 
 class Shard:
@@ -64,7 +71,7 @@ class Shard:
             SettingsError: Discord or Lavalink refuse what this process was told.
         """
         while not self._stop.is_set():
-            lease = await self._acquire()
+            lease = await Lease.acquire(self._node.redis, self.number, self._node.name, stop=self._stop)
             if lease is None:
                 return
             LOG.info("Shard taken", extra=context(shard=self.number, token=lease.token))
@@ -78,17 +85,6 @@ class Shard:
                 self.ready.clear()
                 self._actors = {}
 
-    async def _acquire(self) -> Lease | None:
-        """The lease, or ``None`` when the process stops first."""
-        acquire = asyncio.ensure_future(Lease.acquire(self._node.redis, self.number, self._node.name))
-        stopped = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait([acquire, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not acquire.done():
-            acquire.cancel()
-            return None
-        return acquire.result()
-
     async def _own(self, lease: Lease) -> None:
         settings = self._node.settings
         gateway = Gateway(
@@ -101,38 +97,39 @@ class Shard:
         sound = Sound(settings.lavalink_nodes, shard=self.number, api_url=settings.discord_api_url, check=lease.check)
         outbox = Outbox(self._node.redis, self._node.rest, self.number, clock=lease.now_ms, check=lease.check)
         self._sound = sound
-        async with asyncio.TaskGroup() as tasks:
-            self._make_actor = self._actor_maker(lease, gateway, sound, outbox, tasks)
-            keeping = tasks.create_task(lease.keep())
-            connection = tasks.create_task(gateway.run_forever(settings.discord_bot_token))
-            playing: asyncio.Task[None] | None = None
-            intake: asyncio.Task[None] | None = None
-            delivering = tasks.create_task(outbox.run())
-            if await self._first(gateway.ready.wait()):
-                playing = tasks.create_task(sound.run(gateway))
-                await self._restore()
-                reader = Intake(self._node.intake, self.number, self._node.name, self._receive)
-                intake = tasks.create_task(reader.run())
-                self.ready.set()
-                LOG.info("Shard ready", extra=context(shard=self.number))
-                await self._stop.wait()
-            # The order of leaving: stop reading, finish, let the sessions outlive us, and only then the lease.
-            if intake is not None:
-                intake.cancel()
-            await self._drain()
-            for actor in self._running:
-                actor.cancel()
-            connection.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._make_actor = self._actor_maker(lease, gateway, sound, outbox, tasks)
+                helpers = [
+                    tasks.create_task(lease.keep()),
+                    tasks.create_task(outbox.run()),
+                    tasks.create_task(gateway.run_forever(settings.discord_bot_token)),
+                ]
+                if await self._first(gateway.ready.wait()):
+                    helpers.append(tasks.create_task(sound.run(gateway)))
+                    if await self._first(self._restore()):
+                        reader = Intake(self._node.intake, self.number, self._node.name, self._receive)
+                        intake = tasks.create_task(reader.run())
+                        self.ready.set()
+                        LOG.info("Shard ready", extra=context(shard=self.number))
+                        await self._stop.wait()
+                        intake.cancel()
+                await self._leave(gateway, helpers)
+                await lease.release()
+        finally:
             await gateway.leave_behind()
-            if playing is not None:
-                playing.cancel()
-            delivering.cancel()
-            keeping.cancel()
-            await lease.release()
 
-    async def _first(self, wanted: Awaitable[object]) -> bool:
+    async def _leave(self, gateway: Gateway, helpers: list[asyncio.Task[None]]) -> None:
+        """Nothing is read any more: finish what is in hand, then let the sessions outlive us."""
+        await self._drain()
+        for task in (*self._running, *helpers):
+            task.cancel()
+        await gateway.leave_behind()
+        await asyncio.wait(helpers, timeout=LEAVE_SECONDS)
+
+    async def _first(self, wanted: Coroutine[Any, Any, object]) -> bool:
         """Wait for ``wanted``; ``False`` when the process stops first."""
-        waiting = [asyncio.ensure_future(wanted), asyncio.ensure_future(self._stop.wait())]
+        waiting = [asyncio.create_task(wanted), asyncio.create_task(self._stop.wait())]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             return not self._stop.is_set()
@@ -149,8 +146,8 @@ class Shard:
                 limit = int(start["session_start_limit"]["max_concurrency"])
                 await asyncio.sleep(await identify.reserve(self._node.redis, shard % limit))
                 return
-            except FAILURES as error:
-                LOG.warning("Redis does not answer: %r", error, extra=context(shard=shard))
+            except (*FAILURES, DiscordAway, DiscordError) as error:
+                LOG.warning("The turn to identify is not known: %r", error, extra=context(shard=shard))
                 await backoff.wait()
 
     async def _restore(self) -> None:
@@ -197,11 +194,12 @@ class Shard:
                 sound=sound,
                 announcer=announcer,
                 on_deferred=outbox.notify,
+                on_end=lambda: self._actors.pop(guild, None),
+                pool=self._node.pool,
             )
             task = tasks.create_task(actor.run(), name=f"guild {guild}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            task.add_done_callback(lambda _: self._actors.pop(guild, None))
             return actor
 
         return make
@@ -215,17 +213,24 @@ class Shard:
     def _receive(self, received: Received) -> None:
         self._actor(received.job.guild).submit(received)
 
+    @property
+    def playing(self) -> int:
+        """How many players play something."""
+        return sum(actor.plays for actor in self._actors.values())
+
     # What the gateway and Lavalink say.
 
     def bot_moved(self, guild: int, channel: int | None) -> None:
         actor = self._actors.get(guild)
         if actor is None:
             return
-        if channel is not None:
-            actor.submit(Moved(channel, f"moved:{channel}:{actor.now_ms()}"))
-            return
         before = actor.voice_channel
-        if before is not None:
+        if channel is not None:
+            if channel != before:
+                actor.submit(Moved(channel, f"moved:{channel}:{actor.now_ms()}"))
+            return
+        # Before the first voice state of a connection, this is the echo of our own leaving.
+        if before is not None and self._sound.entered(guild):
             actor.submit(Disconnected(before, f"taken out:{before}:{actor.now_ms()}"))
 
     def track_over(self, guild: int, play: str, reason: str) -> None:
