@@ -59,8 +59,10 @@ class Control:
         except DiscordError as error:
             return _answer({"error": str(error.args[0])}, 409)
         except (ValueError, KeyError) as error:
-            log.exception("verb %s failed", request.match_info["verb"])
             return _answer({"error": f"{type(error).__name__}: {error}"}, 400)
+        except Exception as error:
+            log.exception("verb %s failed", request.match_info["verb"])
+            return _answer({"error": f"the twin failed: {type(error).__name__}: {error}"}, 500)
 
 
 def _answer(body: Any, status: int) -> web.Response:
