@@ -131,7 +131,7 @@ class Announcer:
     def _forget(self) -> None:
         """The message tells of an end; the next player gets a new one."""
         self._gone, self._message = self._message, None
-        self._submit(Announced(None))
+        self._submit(Announced(None, self._gone))
 
 
 def _essence(view: GuildView) -> object:

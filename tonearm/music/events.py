@@ -67,14 +67,16 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """The message with the buttons is another one now, or none."""
+    """The message with the buttons is another one now, or none, ``instead_of`` the one before."""
 
     message: PlayerMessage | None
+    instead_of: PlayerMessage | None = None
 
     @property
     def id(self) -> str:
-        """Under which it is committed."""
-        return f"e:message:{self.message.id if self.message else 'none'}"
+        """Under which it is committed: the end of one message is not the end of the next."""
+        after, before = (message.id if message else "none" for message in (self.message, self.instead_of))
+        return f"e:message:{after}:{before}"
 
     def apply(self, scene: Scene) -> Change | None:
         """The same player with the other message; not logged, as nobody did it."""

@@ -151,7 +151,8 @@ async def commit(
         client,
         [
             keys.lease(shard),
-            keys.record(shard, id),
+            # Jobs have names of their own everywhere, events only within their guild.
+            keys.record(shard, f"{guild}:{id}" if id.startswith("e:") else id),
             keys.jobs(shard),
             keys.waiting(shard, guild),
             keys.player(shard, guild),
