@@ -65,7 +65,7 @@ class UserError(TonearmError):
 
     def __init__(self, sentence: Sentence, **values: object) -> None:
         self.sentence = sentence
-        super().__init__(sentence.value.format(**values))
+        super().__init__(sentence.format(**values))
 
 
 class Refused(UserError):
@@ -73,9 +73,9 @@ class Refused(UserError):
 
 
 class Away(UserError):
-    """A part of the system doesn't answer, or refuses to."""
+    """A part of the system doesn't answer, or refuses to. ``detail`` is for the log, not for the person."""
 
-    default: Sentence = Sentence.INTERNAL
+    default: Sentence
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(self.default)

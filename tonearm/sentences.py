@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from tonearm.wording import shown
+
+FROM_THE_WORLD = frozenset({"query", "reason"})
+"""Placeholders for words that were not written here."""
+
+MOST_SHOWN = 100
+"""Characters of such words that are shown."""
+
 
 class Sentence(StrEnum):
     """One sentence for a person. The value is a :meth:`str.format` template in Discord's Markdown."""
@@ -50,3 +58,10 @@ class Sentence(StrEnum):
     JOIN_FAILED = "I could not connect to <#{channel}>. The queue is kept: try `/play` again, or another channel."
     DISCORD_AWAY = "Discord doesn't answer me at the moment, so nothing was done. Try again in a minute."
     INTERNAL = "Something broke on my side, and it was written down. Try again; if it stays, tell the operator: {id}"
+
+    def format(self, *args: object, **values: object) -> str:
+        """The sentence, ready to be shown; what comes from the world can neither format it nor mention anybody."""
+        safe = {
+            name: shown(str(value), MOST_SHOWN) if name in FROM_THE_WORLD else value for name, value in values.items()
+        }
+        return self.value.format(*args, **safe)

@@ -22,10 +22,11 @@ from tonearm.discord.components import (
     text,
     with_picture,
 )
-from tonearm.discord.text import clock, count, escape, from_now, linked, plain, shown, web_address
+from tonearm.discord.text import clock, count, from_now, linked, web_address
 from tonearm.music.change import Left, Outcome, Paused, Queued, Resumed, Skipped, Started, Stopped, VolumeSet
 from tonearm.music.player import MAX_QUEUE, Player, Playing
 from tonearm.music.track import Entry, Track
+from tonearm.wording import shown
 
 PAGE_SIZE = 10
 """Tracks on a page of the queue."""
@@ -183,7 +184,7 @@ def _track_with_picture(playing: Playing, moment: str) -> Component:
 def _coming(following: Track | None, queue_length: int, player: Player) -> list[Component]:
     said = []
     if following is not None:
-        said.append(f"Next: {escape(plain(following.title, _IN_LIST)) or 'Untitled'} · {_length(following)}")
+        said.append(f"Next: {shown(following.title, _IN_LIST)} · {_length(following)}")
     if queue_length:
         said.append(f"{queue_length:,} waiting")
     if player.volume != 100:
