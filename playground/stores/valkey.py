@@ -37,6 +37,7 @@ from tonearm.errors import StartFailed
 START_TIMEOUT = 20.0
 """Seconds; a long append-only file takes its time to load."""
 STOP_TIMEOUT = 5.0
+BUS_DISTANCE = 10_000
 
 
 def binary() -> Path:
@@ -55,8 +56,8 @@ class Valkey:
     """One Valkey server.
 
     ``folder`` keeps its port and its append-only file over restarts; without one it gets a folder of its own
-    that :meth:`close` removes. ``port`` insists on a port. ``options`` are further arguments of the server.
-    Not to be started from a thread that ends.
+    that :meth:`close` removes. ``port`` insists on a port. ``cluster`` makes it ready to be part of a cluster.
+    ``options`` are further arguments of the server. Not to be started from a thread that ends.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Valkey:
         *,
         aof: bool = False,
         port: int | None = None,
+        cluster: bool = False,
         options: Sequence[str] = (),
         log: Log = no_log,
     ) -> None:
@@ -72,6 +74,7 @@ class Valkey:
         self._folder = folder
         self._aof = aof
         self._wanted_port = port
+        self._cluster = cluster
         self._options = tuple(options)
         self._log = log
         self._child: Child | None = None
@@ -101,7 +104,7 @@ class Valkey:
         async def start(port: int) -> None:
             self._child = await start_server(
                 "Valkey",
-                [binary(), "--port", str(port), *self._arguments()],
+                [binary(), "--port", str(port), *self._arguments(port)],
                 ready="Ready to accept connections",
                 port_taken="bind: Address already in use",
                 timeout=START_TIMEOUT,
@@ -138,11 +141,12 @@ class Valkey:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
             self._folder = None
 
-    def _arguments(self) -> list[str]:
+    def _arguments(self, port: int) -> list[str]:
         persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if self._aof else ["--appendonly", "no"]
         return [
             *("--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"),
             *persistence,
+            *(_cluster_arguments(port) if self._cluster else ()),
             *self._options,
         ]
 
@@ -158,6 +162,18 @@ class Valkey:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def bus_port(port: int) -> int:
+    """Where the Valkey of ``port`` talks to the others of its cluster: below the ports of outgoing connections, too."""
+    return port - BUS_DISTANCE
+
+
+def _cluster_arguments(port: int) -> list[str]:
+    return [
+        *("--cluster-enabled", "yes", "--cluster-port", str(bus_port(port))),
+        *("--cluster-announce-ip", "127.0.0.1"),
+    ]
 
 
 def main() -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import redis.asyncio as aioredis
 import redis.exceptions
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from tonearm.redis import keys
+from tonearm.redis.prompt import prompt
 
 HOT_TIMEOUT = 0.4
 """Seconds. The most that the HTTP side waits for Redis, once, so that a sentence is still in time."""
@@ -32,18 +33,19 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
     """
     no_retry = Retry(NoBackoff(), 0)
     if urlsplit(url).scheme == "redis+cluster":
-        from redis.asyncio.cluster import RedisCluster
+        from tonearm.redis.cluster import ClusterClient
 
-        cluster = RedisCluster.from_url(
-            url.replace("redis+cluster://", "redis://", 1),
+        settings: dict[str, Any] = dict(parse_url(url.replace("redis+cluster://", "redis://", 1)))
+        cluster = ClusterClient(
+            settings.pop("host", "localhost"),
+            settings.pop("port", 6379),
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
+            max_connections=max_connections,
             retry=no_retry,
             decode_responses=False,
+            **settings,
         )
-        cluster.connection_kwargs["connection_class"] = _prompt(cluster.connection_kwargs["connection_class"])
-        for node in cluster.nodes_manager.startup_nodes.values():
-            node.connection_class = _prompt(node.connection_class)
         return cast(Client, cluster)
     client = aioredis.Redis.from_url(
         url,
@@ -55,54 +57,18 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
         decode_responses=False,
     )
     pool = client.connection_pool
-    pool.connection_class = _prompt(pool.connection_class)
+    pool.connection_class = prompt(pool.connection_class)
     return client
 
 
-class _Prompt(AbstractConnection):
-    """Sends without :func:`asyncio.wait_for`, which in Python 3.11 can swallow a cancellation, and costs a task each.
-
-    A task that missed its cancellation would work on, and whoever awaits its end would wait for good.
-    """
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Send ``command`` within ``socket_timeout``; whatever goes wrong ends the connection, as bytes may be out."""
-        if not self.is_connected:
-            await self.connect_check_health(check_health=False)
-        if check_health:
-            await self.check_health()  # type: ignore[no-untyped-call]
-        writer = self._writer
-        assert writer is not None
-        try:
-            async with asyncio.timeout(self.socket_timeout or None):
-                writer.writelines(_pieces(command))
-                await writer.drain()
-        except TimeoutError:
-            await self.disconnect(nowait=True)
-            raise redis.exceptions.TimeoutError("Timeout writing to socket") from None
-        except OSError as error:
-            await self.disconnect(nowait=True)
-            raise redis.exceptions.ConnectionError(f"Error while writing to socket: {error}") from error
-        except BaseException:
-            await self.disconnect(nowait=True)
-            raise
-
-
-def _pieces(command: Any) -> Any:
-    if isinstance(command, str):
-        command = command.encode()
-    return [command] if isinstance(command, bytes) else command
-
-
-def _prompt(kind: type[AbstractConnection]) -> Any:
-    return type(f"Prompt{kind.__name__}", (_Prompt, kind), {})
-
-
-async def now_ms(client: Client) -> int:
-    """Redis' clock, which is the one that all processes share.
+async def now_ms(client: Client, key: str = keys.SHARD_COUNT) -> int:
+    """Redis' clock, which is the one that all processes share; in a cluster that of the master which holds ``key``.
 
     Raises:
         RedisError: Redis doesn't answer.
     """
-    seconds, microseconds = await cast("Awaitable[Any]", client.time())
+    seconds, microseconds = await client.eval(_CLOCK, 1, key)
     return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+_CLOCK = "return redis.call('TIME')"

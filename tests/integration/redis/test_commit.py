@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from tonearm.music.events import TrackOver
 from tonearm.music.player import Player
 from tonearm.music.track import Entry
 from tonearm.redis import guilds, keys, lease
-from tonearm.redis.client import connect, now_ms
+from tonearm.redis.client import Client, now_ms
 from tonearm.redis.guilds import Committed, GuildView
 from tonearm.redis.handover import hand_over
 
@@ -84,11 +84,10 @@ class Store:
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[Store]:
-    async with connect(redis_url, timeout=10) as client:
-        token = await lease.take(client, SHARD, "me", life_ms=600_000)
-        assert token is not None
-        yield Store(client, token)
+async def store(redis_client: Client) -> Store:
+    token = await lease.take(redis_client, SHARD, "me", life_ms=600_000)
+    assert token is not None
+    return Store(redis_client, token)
 
 
 def named(*names: str) -> tuple[Entry, ...]:
