@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -21,6 +21,10 @@ class LavalinkNode(msgspec.Struct, frozen=True):
     url: str
     password: str
 
+    def __repr__(self) -> str:
+        """Without the password: this may end up in a log."""
+        return f"LavalinkNode({self.url!r})"
+
 
 class Settings(msgspec.Struct, frozen=True):
     """What a process was told. The meaning of each field is in :data:`DECLARED`."""
@@ -34,10 +38,15 @@ class Settings(msgspec.Struct, frozen=True):
     database_url: str
     lavalink_nodes: tuple[LavalinkNode, ...]
     shard_count: int
+    rebalance_after: int
     inline_reply_ms: int
     host: str
     port: int
     log_format: str
+
+    def __repr__(self) -> str:
+        """Without the values: some are secret, and this may end up in a log."""
+        return "Settings(...)"
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,15 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # whose text can hold the password
+            raise ValueError("is not a URL") from None
         if parts.scheme not in schemes:
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        if not parts.netloc and not (parts.scheme == "unix" and parts.path):
+        # PostgreSQL's can be among the parameters; a socket has none.
+        named = parts.netloc if parts.scheme in ("postgresql", "postgres") else parts.hostname
+        if not named and not (parts.scheme == "unix" and parts.path):
             raise ValueError("names no host")
         try:
             _ = parts.port
@@ -108,7 +122,8 @@ def _lavalink_nodes(value: str) -> tuple[LavalinkNode, ...]:
         url = urlsplit(_url("http", "https", "dns+http", "dns+https")(part.strip()))
         if not url.password:
             raise ValueError("must hold a password for each node, as in http://:password@host:2333")
-        nodes.append(LavalinkNode(f"{url.scheme}://{url.hostname}:{url.port or 2333}", url.password))
+        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+        nodes.append(LavalinkNode(f"{url.scheme}://{host}:{url.port or 2333}", unquote(url.password)))
     return tuple(nodes)
 
 
@@ -145,6 +160,12 @@ DECLARED: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting("shard_count", _integer(1, 16_384), "Number of shards; the same in every process, for good.", "1"),
+    Setting(
+        "rebalance_after",
+        _integer(0, 86_400),
+        "Seconds without a change among the voice nodes after which shards are spread evenly, one by one.",
+        "30",
+    ),
     Setting(
         "inline_reply_ms",
         _integer(0, 2_000),
