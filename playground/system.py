@@ -98,21 +98,22 @@ class System:
             }.items()
         }
         self._twin = await TwinClient(str(twin["control_url"])).__aenter__()
-        await self._register_commands()
+        await self._do("migrate")
+        await self._do("commands", "sync")
         await self.start_voice_node()
         await self.start_interactions()
 
-    async def _register_commands(self) -> None:
-        """What an operator does once: tell Discord the commands."""
+    async def _do(self, *words: str) -> None:
+        """What an operator does once: make the tables, tell Discord the commands."""
         process = await asyncio.create_subprocess_exec(
-            *tonearm("commands", "sync"),
+            *tonearm(*words),
             env={**os.environ, **self.environ},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         if process.returncode:
-            raise StartFailed(f"`tonearm commands sync` failed: {output.decode(errors='replace').strip()}")
+            raise StartFailed(f"`tonearm {' '.join(words)}` failed: {output.decode(errors='replace').strip()}")
 
     async def start_voice_node(self) -> Ready:
         """Start the voice node; the supervisor starts it again when it dies."""

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
-from tonearm.music.events import Disconnected, Event
+from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.telemetry import LOG, context
 from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway
-from voice_nodes.lavalink import Sound, Wanted
+from voice_nodes.lavalink import Actual, Sound, Wanted
 
 REJOIN_CODES = frozenset({4006, 4009})
 """Voice close codes that end the voice session though nobody took the bot out of its channel."""
@@ -38,11 +38,54 @@ class Converger:
         self._applied: Wanted | None = None
         self._fresh_play: str | None = None
         self._voice_lost = False
+        self._server_lost = False
+        self._held = False
         self._wake = asyncio.Event()
+        self.steps = 0
+        """How often something was brought to the state: an observation made across a step is of the past."""
 
     def show(self, player: Player) -> None:
         """The player should be so from now on."""
         self._player = player
+        self._wake.set()
+
+    def hold(self) -> None:
+        """Do nothing until it was observed what Lavalink does: it plays on, and what it plays is to go on."""
+        self._held = True
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for an observation."""
+        return self._held
+
+    def observe(self, actual: Actual | None, steps: int) -> None:
+        """Lavalink does ``actual`` (``None``: it has no such player); ``steps`` is what :attr:`steps` was before."""
+        if steps != self.steps:
+            return
+        self._held = self._server_lost = False
+        self._wake.set()
+        player, playing = self._player, self._player.playing
+        if player.voice_channel is None:
+            return
+        if actual is None:
+            self.session_lost()
+            return
+        if not actual.connected and (link := self._sound.link(self._guild)) is not None:
+            link.linked.clear()
+        if playing is not None and actual.play is None and self._is_over(player):
+            # Its end came while nobody listened, and never comes again.
+            self._submit(TrackOver(playing.play))
+        self._applied = Wanted(actual.play, None, actual.position_ms, actual.paused, actual.volume)
+
+    def _is_over(self, player: Player) -> bool:
+        length = player.playing.entry.track.length_ms if player.playing is not None else 0
+        return bool(length) and player.position_ms(self._now_ms()) >= length
+
+    def server_lost(self) -> None:
+        """The Lavalink server that plays is gone: go on at another one."""
+        self._held = False
+        self._server_lost = True
+        self._applied = None
         self._wake.set()
 
     def begins(self, play: str) -> None:
@@ -51,6 +94,7 @@ class Converger:
 
     def session_lost(self) -> None:
         """Lavalink has a new session: it knows neither the voice connection nor the track."""
+        self._held = False
         self._applied = None
         self._voice_lost = True
         self._wake.set()
@@ -81,6 +125,9 @@ class Converger:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._held:
+                continue
+            self.steps += 1
             try:
                 await self._bring(self._player)
                 backoff.reset()
@@ -100,6 +147,11 @@ class Converger:
         if player.voice_channel is None:
             await self._leave()
             return
+        if self._server_lost:
+            wanted = self._wanted(player)
+            if await self._sound.move(self._guild, wanted):
+                self._applied = wanted
+            self._server_lost = False
         if await self._be_in(player.voice_channel):
             await self._play(player)
 
@@ -136,18 +188,21 @@ class Converger:
             return False
         return True
 
-    async def _play(self, player: Player) -> None:
+    def _wanted(self, player: Player) -> Wanted:
         playing = player.playing
-        play = playing.play if playing else None
-        fresh = playing is not None and play == self._fresh_play
-        encoded = playing.entry.track.encoded if playing is not None else None
-        position = playing.position_ms if playing is not None and fresh else player.position_ms(self._now_ms())
-        wanted = Wanted(play, encoded, position, player.paused, player.volume)
+        if playing is None:
+            return Wanted(None, None, 0, player.paused, player.volume)
+        fresh = playing.play == self._fresh_play
+        position = playing.position_ms if fresh else player.position_ms(self._now_ms())
+        return Wanted(playing.play, playing.entry.track.encoded, position, player.paused, player.volume)
+
+    async def _play(self, player: Player) -> None:
+        wanted = self._wanted(player)
         applied = self._applied
         if applied is None:
-            changed, new_track = play is not None, True
+            changed, new_track = wanted.play is not None, True
         else:
-            new_track = applied.play != play
+            new_track = applied.play != wanted.play
             changed = new_track or (applied.paused, applied.volume) != (wanted.paused, wanted.volume)
         if changed:
             await self._sound.update(self._guild, wanted, new_track=new_track)

@@ -51,6 +51,12 @@ class Listener(Protocol):
     def gateway_started(self) -> None:
         """A new gateway session began: voice connections of the one before are gone."""
 
+    def session_away(self, node: wavelink.Node) -> None:
+        """The socket of a Lavalink session is lost; it is being opened again."""
+
+    def player_reported(self, node: wavelink.Node) -> None:
+        """Lavalink told of the state of one of its players."""
+
     def session_started(self, node: wavelink.Node, resumed: bool) -> None:
         """Lavalink knows this session, or has just begun it."""
 
@@ -217,6 +223,10 @@ class Gateway(discord.Client):
         if full and found.me.id not in present:
             raise Refused(Sentence.CHANNEL_FULL, channel=channel)
 
+    def guilds_with_bot_in_voice(self) -> list[int]:
+        """Where the bot is in a channel."""
+        return [guild.id for guild in self.guilds if guild.me.voice is not None]
+
     def voice_channel(self, guild: int, channel: int) -> discord.VoiceChannel | discord.StageChannel | None:
         """The channel, if the bot knows it."""
         found = self.get_guild(guild)
@@ -270,6 +280,13 @@ class Gateway(discord.Client):
 
     async def on_wavelink_node_ready(self, event: wavelink.NodeReadyEventPayload) -> None:
         self._listener.session_started(event.node, event.resumed)
+
+    async def on_wavelink_node_disconnected(self, event: wavelink.NodeDisconnectedEventPayload) -> None:
+        self._listener.session_away(event.node)
+
+    async def on_wavelink_player_update(self, event: wavelink.PlayerUpdateEventPayload) -> None:
+        if event.player is not None:
+            self._listener.player_reported(event.player.node)
 
     async def on_error(self, event_method: str, /, *args: object, **kwargs: object) -> None:
         LOG.exception("An event of the gateway was not handled", extra=context(event=event_method))

@@ -8,6 +8,7 @@ wavelink, which has no hand-over of its own: ``Node._players``, ``Node._update_p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -16,40 +17,30 @@ import aiohttp
 import discord
 import msgspec
 import wavelink
-from wavelink.enums import DiscordVoiceCloseType
 
 from tonearm.errors import DiscordAway, LavalinkAway
 from tonearm.music.track import Loaded
+from tonearm.redis.sessions import SavedShard
 from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
 from voice_nodes.loading import broken, loaded
 from voice_nodes.servers import Server, find_servers, keep_session, make_node
+from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, server_of, wire
 
 CALL_TIMEOUT = 2.0
 LOAD_TIMEOUT = 15.0
-JOIN_TIMEOUT = 5.0
 PROBE_TIMEOUT = 0.7
 LOAD_PATIENCE = 0.8
 """Seconds. A look-up may take LOAD_TIMEOUT, but after LOAD_PATIENCE the server must show that it is alive."""
 
+REPORT_SECONDS = 0.5
 FRESH = 1.0
 """Seconds for which a sign of life is believed."""
 
 SEARCH_PREFIX = "ytsearch:"
 
 T = TypeVar("T")
-
-
-def _unknown_close(_: type[DiscordVoiceCloseType], code: Any) -> DiscordVoiceCloseType:
-    """wavelink's enum lacks newer close codes, and the ValueError would end its reader of the WebSocket."""
-    member = object.__new__(DiscordVoiceCloseType)
-    member._name_ = f"CODE_{code}"
-    member._value_ = code
-    return member
-
-
-DiscordVoiceCloseType._missing_ = classmethod(_unknown_close)  # type: ignore[method-assign, assignment]
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -62,98 +53,43 @@ class Wanted(msgspec.Struct, frozen=True):
     volume: int
 
 
-class VoiceLink(wavelink.Player):
-    """A guild's voice connection, as discord.py and Lavalink share it."""
+class Actual(msgspec.Struct, frozen=True):
+    """What Lavalink's player does. ``play`` is ``None`` when it plays nothing."""
 
-    def __init__(self, client: Gateway, channel: Any, node: wavelink.Node) -> None:
-        super().__init__(client, channel, nodes=[node])
-        self._guild = channel.guild
-        self.linked = asyncio.Event()
-        self._sending = asyncio.Lock()
-
-    async def connect(self, **_: Any) -> None:
-        raise NotImplementedError("Sound.join does this")
-
-    async def on_voice_state_update(self, data: Any, /) -> None:
-        voice = self._voice_state["voice"]
-        if data["channel_id"] is None:
-            return
-        changed = voice.get("session_id") != data["session_id"]
-        voice["session_id"] = data["session_id"]
-        self._voice_state["channel_id"] = data["channel_id"]
-        channel = self.client.get_channel(int(data["channel_id"]))
-        if channel is not None:
-            self.channel = cast(Any, channel)
-        if changed:
-            await self._dispatch_voice_update()
-
-    async def on_voice_server_update(self, data: Any, /) -> None:
-        if data["endpoint"] is None:
-            return  # The server went away; the next one is announced in a moment.
-        self._voice_state["voice"]["token"] = data["token"]
-        self._voice_state["voice"]["endpoint"] = data["endpoint"]
-        await self._dispatch_voice_update()
-
-    async def _dispatch_voice_update(self) -> None:
-        """Hand Lavalink the voice data once both events have come. Identical data opens no new connection."""
-        voice = self._voice_state["voice"]
-        channel = self._voice_state.get("channel_id")
-        if not (voice.get("session_id") and voice.get("token") and voice.get("endpoint") and channel):
-            return
-        data = {
-            "voice": {
-                "sessionId": voice["session_id"],
-                "token": voice["token"],
-                "endpoint": voice["endpoint"],
-                "channelId": channel,
-            }
-        }
-        async with self._sending:
-            try:
-                async with asyncio.timeout(JOIN_TIMEOUT):
-                    answer = await self.node._update_player(self._guild_id, data=cast(Any, data))
-            except (TimeoutError, aiohttp.ClientError, wavelink.WavelinkException) as error:
-                LOG.warning("Lavalink could not connect to voice: %r", error, extra=context(guild=self._guild_id))
-                return
-        if answer["state"]["connected"]:
-            self.linked.set()
-
-    async def _update_event(self, payload: wavelink.PlayerUpdateEventPayload) -> None:
-        if payload.connected:
-            self.linked.set()
-
-    async def _disconnected_wait(self, code: int, by_remote: bool) -> None:
-        """Voice closed: what it means is decided by our voice state, not here."""
-
-    async def _track_start(self, payload: wavelink.TrackStartEventPayload) -> None:
-        """Nothing: the state is ours."""
-
-    async def _auto_play_event(self, payload: wavelink.TrackEndEventPayload) -> None:
-        """Nothing: the queue is ours."""
-
-    @property
-    def _guild_id(self) -> int:
-        assert self._guild is not None
-        return self._guild.id
-
-    def forget(self) -> None:
-        """Take it out of discord.py and wavelink, without a call to either side."""
-        self.node._players.pop(self._guild_id, None)
-        self.client._connection._remove_voice_client(self._guild_id)
+    play: str | None
+    position_ms: int
+    paused: bool
+    volume: int
+    connected: bool
 
 
 class Sound:
-    """One shard's Lavalink sessions."""
+    """One shard's Lavalink sessions.
+
+    ``saved`` is what the owner before left: its sessions are resumed and its voice connections taken over. ``on_voice``
+    is told of each change of a voice connection.
+    """
 
     def __init__(
-        self, settings: tuple[LavalinkNode, ...], *, shard: int, api_url: str, check: Callable[[], None]
+        self,
+        settings: tuple[LavalinkNode, ...],
+        *,
+        shard: int,
+        api_url: str,
+        check: Callable[[], None],
+        saved: SavedShard | None = None,
+        on_voice: OnVoice | None = None,
     ) -> None:
         self._settings = settings
         self._shard = shard
         self._api_url = api_url
         self._check = check
+        self._saved = saved or SavedShard()
+        self._on_voice = on_voice
         self._nodes: list[wavelink.Node] = []
         self._alive_at: dict[str, float] = {}
+        self._sessions: dict[str, str] = {}
+        self._reported: dict[str, asyncio.Event] = {}
         self._client: Gateway | None = None
 
     async def run(self, client: Gateway) -> None:
@@ -174,8 +110,26 @@ class Sound:
 
     async def _keep(self, server: Server, client: Gateway) -> None:
         async with make_node(server, self._shard, client) as node:
+            self._reported[node.identifier] = asyncio.Event()
+            self._take_over(node)
             self._nodes.append(node)
             await keep_session(node, api_url=self._api_url)
+
+    def _take_over(self, node: wavelink.Node) -> None:
+        """Resume the session that the owner before had, with the players it held. No call to either side is made."""
+        server = server_of(node)
+        session = self._saved.lavalink.get(server)
+        if session is None:
+            return
+        node._session_id = self._sessions[node.identifier] = session
+        assert self._client is not None
+        for guild, voice in self._saved.voices.items():
+            channel = self._client.voice_channel(guild, voice.channel)
+            if voice.server == server and channel is not None:
+                link = VoiceLink(self._client, channel, node, self._on_voice)
+                link.adopt(voice)
+                link.linked.set()
+                link.attach()
 
     # Servers.
 
@@ -187,6 +141,60 @@ class Sound:
         """Note a sign of life."""
         self._alive_at[node.identifier] = time.monotonic()
 
+    def reported(self, node: wavelink.Node) -> None:
+        """Note that the server has told of a player: by then it has told of all events that came before."""
+        self.alive(node)
+        self._reported[node.identifier].set()
+
+    def began(self, node: wavelink.Node) -> str | None:
+        """Note that a session is open; returns the one that was to be resumed and was not, if there was one."""
+        self.alive(node)
+        before = self._sessions.get(node.identifier)
+        assert node.session_id is not None
+        self._sessions[node.identifier] = node.session_id
+        return before if before != node.session_id else None
+
+    async def end_session(self, node: wavelink.Node, session: str) -> None:
+        """Destroy the players of a session that could not be resumed, so that nobody is heard twice."""
+        path = f"v4/sessions/{session}/players"
+        try:
+            players = await self._call(node, lambda: node.send("GET", path=path), CALL_TIMEOUT)
+            for player in players:
+                await self._destroy(node, path, int(player["guildId"]))
+        except (LavalinkAway, wavelink.LavalinkException) as error:
+            LOG.info("An old session is gone: %r", error, extra=context(node=node.identifier))
+
+    async def _destroy(self, node: wavelink.Node, path: str, guild: int) -> None:
+        with contextlib.suppress(wavelink.LavalinkException):
+            await self._call(node, lambda: node.send("DELETE", path=f"{path}/{guild}"), CALL_TIMEOUT)
+
+    async def fetch_actual(self, node: wavelink.Node) -> dict[int, Actual]:
+        """What each player of a session does, by guild.
+
+        Raises:
+            LavalinkAway: the server does not answer.
+        """
+        path = f"v4/sessions/{node.session_id}/players"
+        try:
+            players = await self._call(node, lambda: node.send("GET", path=path), CALL_TIMEOUT)
+        except wavelink.LavalinkException as error:
+            raise LavalinkAway(f"{node.uri}: {error.error}") from None
+        return {int(player["guildId"]): _actual(player) for player in players}
+
+    async def wait_reported(self, node: wavelink.Node) -> None:
+        """Wait until the server has told of a player, or has had the time to."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_SECONDS):
+                await self._reported[node.identifier].wait()
+
+    async def destroy_orphan(self, node: wavelink.Node, guild: int) -> None:
+        """Destroy a player that nobody wants.
+
+        Raises:
+            LavalinkAway: the server does not answer.
+        """
+        await self._destroy(node, f"v4/sessions/{node.session_id}/players", guild)
+
     async def require_alive(self, guild: int) -> wavelink.Node:
         """The server that plays, or would play, for ``guild``, after a sign of life no older than a second.
 
@@ -194,17 +202,16 @@ class Sound:
             LavalinkAway: there is none.
         """
         link = self.link(guild)
-        usable = self.connected()
-        node = (
-            link.node
-            if link is not None and link.node in usable
-            else min(usable, key=lambda node: len(node.players), default=None)
-        )
-        if node is None:
-            raise LavalinkAway("no session is open")
+        node = link.node if link is not None and link.node in self.connected() else self._choose()
         if time.monotonic() - self._alive_at.get(node.identifier, 0) > FRESH:
             await self._call(node, lambda: node.send("GET", path="version"), PROBE_TIMEOUT)
         return node
+
+    def _choose(self) -> wavelink.Node:
+        usable = self.connected()
+        if not usable:
+            raise LavalinkAway("no session is open")
+        return min(usable, key=lambda node: len(node.players))
 
     async def _call(self, node: wavelink.Node, call: Callable[[], Awaitable[T]], timeout: float) -> T:
         self._check()
@@ -272,9 +279,8 @@ class Sound:
         link = self.link(guild.id)
         if link is None:
             node = await self.require_alive(guild.id)
-            link = VoiceLink(self._client, channel, node)
-            node._players[guild.id] = link
-            self._client._connection._add_voice_client(guild.id, link)
+            link = VoiceLink(self._client, channel, node, self._on_voice)
+            link.attach()
         link.linked.clear()
         try:
             await self._client.send_voice_state(guild, channel)
@@ -312,15 +318,41 @@ class Sound:
         link = self.link(guild)
         if link is None:
             raise LavalinkAway("no voice connection")
-        data: dict[str, Any] = {"paused": wanted.paused, "volume": wanted.volume}
-        if new_track:
-            data["track"] = {"encoded": wanted.encoded}
-            if wanted.encoded is not None:
-                data["track"]["userData"] = {"play": wanted.play}
-                data["position"] = wanted.position_ms
-        node = link.node
+        await self._patch(link.node, guild, _request(wanted, new_track=new_track))
+
+    async def move(self, guild: int, wanted: Wanted) -> bool:
+        """Go on at another server, with the same voice connection and from ``wanted``'s position.
+
+        ``False`` when there is no voice connection to go on with. The server that is left may be gone.
+
+        Raises:
+            LavalinkAway: there is no other server, or it does not connect.
+            LeaseLost: the shard is another's.
+        """
+        assert self._client is not None
+        link = self.link(guild)
+        voice = link.saved() if link is not None else self._saved.voices.get(guild)
+        channel = self._client.voice_channel(guild, voice.channel) if voice is not None else None
+        if voice is None or channel is None:
+            return False
+        node = self._choose()
+        if link is not None:
+            link.forget()
+        moved = VoiceLink(self._client, channel, node, self._on_voice)
+        moved.adopt(voice)
+        moved.attach()
+        await self._patch(node, guild, _request(wanted, new_track=True) | {"voice": wire(voice)}, JOIN_TIMEOUT)
+        moved.linked.set()
+        current = moved.saved()
+        if self._on_voice is not None:
+            self._on_voice(guild, current)
+        return True
+
+    async def _patch(
+        self, node: wavelink.Node, guild: int, data: dict[str, Any], timeout: float = CALL_TIMEOUT
+    ) -> None:
         try:
-            await self._call(node, lambda: node._update_player(guild, data=cast(Any, data), replace=True), CALL_TIMEOUT)
+            await self._call(node, lambda: node._update_player(guild, data=cast(Any, data), replace=True), timeout)
         except wavelink.LavalinkException as error:
             raise LavalinkAway(f"{node.uri}: {error.error}") from None
 
@@ -330,3 +362,26 @@ class Sound:
         if link is not None:
             link.linked.clear()
             await link._dispatch_voice_update()
+
+
+def _actual(player: dict[str, Any]) -> Actual:
+    """Lavalink's documentation, REST API, *Player*."""
+    track, state = player["track"], player["state"]
+    return Actual(
+        play=str(track.get("userData", {}).get("play", "")) if track else None,
+        position_ms=int(state["position"]),
+        paused=bool(player["paused"]),
+        volume=int(player["volume"]),
+        connected=bool(state["connected"]),
+    )
+
+
+def _request(wanted: Wanted, *, new_track: bool) -> dict[str, Any]:
+    """Lavalink's documentation, REST API, *Update Player*."""
+    data: dict[str, Any] = {"paused": wanted.paused, "volume": wanted.volume}
+    if new_track:
+        data["track"] = {"encoded": wanted.encoded}
+        if wanted.encoded is not None:
+            data["track"]["userData"] = {"play": wanted.play}
+            data["position"] = wanted.position_ms
+    return data

@@ -69,7 +69,9 @@ async def test_pause_is_silence_and_resume_goes_on(room: Room) -> None:
 
 async def test_half_the_volume_is_six_decibels_less(room: Room) -> None:
     await room.ask("play", query="long 440")
-    before = (await room.ear.hears(440)).level
+    await room.ear.hears(440)
+    await room.ear.wait_packets((await room.ear.report()).packets + 20)
+    before = await room.ear.level()
     await room.ask("volume", percent=50)
     async with asyncio.timeout(10):
         while abs(before - (await room.ear.level()) - HALF) > 1:
