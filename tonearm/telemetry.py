@@ -6,6 +6,7 @@ documentation, *Metric and label naming*). Never logged: tokens, keys, passwords
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 
@@ -51,10 +52,14 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update(getattr(record, "context", {}))
+        for name, value in getattr(record, "context", {}).items():
+            line.setdefault(name, value)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except (TypeError, ValueError):  # half a surrogate pair, or a key that is no text
+            return json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):
