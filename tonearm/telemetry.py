@@ -36,6 +36,10 @@ ANSWERS = Counter("tonearm_answers_total", "Answers delivered, by the way they t
 PLAYERS = Gauge("tonearm_players", "Players that play something.")
 LEASES = Gauge("tonearm_leases", "Shards that this voice node owns.")
 LEASE_CHANGES = Counter("tonearm_lease_changes_total", "Leases taken, lost and given back.", ["change"])
+MEMBERS = Gauge("tonearm_voice_nodes", "Voice nodes that this one sees, by whether they stay.", ["state"])
+HANDOVERS = Counter("tonearm_shard_handovers_total", "Shards given to another voice node to spread them evenly.")
+CLOCK_JUMPS = Counter("tonearm_clock_jumps_total", "Times that this process stood still for more than a second.")
+SESSION_STARTS_LEFT = Gauge("tonearm_gateway_session_starts_left", "Gateway sessions that may still be started today.")
 TRACK_ENDS = Counter("tonearm_track_ends_total", "Tracks that ended, by reason.", ["reason"])
 EVENTS_DROPPED = Counter("tonearm_events_dropped_total", "Lavalink's events about a play that was over.", ["kind"])
 

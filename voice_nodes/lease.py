@@ -10,11 +10,21 @@ from collections.abc import Callable
 from tonearm.errors import LeaseLost
 from tonearm.redis import lease
 from tonearm.redis.client import FAILURES, Client, now_ms
-from tonearm.telemetry import LEASE_CHANGES, LOG, context
+from tonearm.telemetry import CLOCK_JUMPS, LEASE_CHANGES, LOG, context
 
 RENEW_EVERY = 2.0
+TICK = 0.2
+"""Seconds between two looks at the clock."""
+JUMP = 1.0
+"""Seconds beyond a tick after which this process is said to have stood still: another one may have taken over."""
+
 MARGIN = 1.0
 """Seconds before its end from which a lease is not acted on any more."""
+
+
+def uptime() -> float:
+    """Seconds that have passed, in any state of this process and of the machine: also while it was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lease:
@@ -22,6 +32,9 @@ class Lease:
 
     Redis checks the token of every write. Discord and Lavalink know no token, so :meth:`check` is called immediately
     before every call to them.
+
+    A process can be stopped and continued, with its sockets full of what it meant to say. ``on_jump`` is called first
+    of all when it stood still for more than a second, before anything is checked or sent: it has to drop the sockets.
     """
 
     def __init__(
@@ -34,6 +47,26 @@ class Lease:
         self._end = end
         self._clock = clock
         self._offset_ms = 0.0
+        self.on_jump: Callable[[], None] = lambda: None
+        self._seen: float | None = None
+        self._jumped = asyncio.Event()
+        self._ticking: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def attempt(
+        cls, client: Client, shard: int, owner: str, *, clock: Callable[[], float] = uptime
+    ) -> Lease | None:
+        """Take the shard if nobody holds it. To be awaited to its end: a lease that is taken is then known.
+
+        Raises:
+            RedisError: Redis does not answer. A lease that it gave nevertheless runs out by itself.
+        """
+        asked = clock()
+        token = await lease.take(client, shard, owner)
+        if token is None:
+            return None
+        held = cls(client, shard, owner, token, end=asked + lease.LEASE_MS / 1000, clock=clock)
+        return held if await held._begin() else None
 
     @classmethod
     async def acquire(
@@ -43,25 +76,19 @@ class Lease:
         owner: str,
         *,
         stop: asyncio.Event | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = uptime,
         every: float = 1.0,
     ) -> Lease | None:
-        """Wait until nobody holds the shard, then take it; ``None`` when ``stop`` comes first.
-
-        Waits on while Redis is away. It is never broken off while it asks: a lease that is taken is known.
-        """
+        """Attempt it until it is ours; ``None`` when ``stop`` comes first."""
         stop = stop or asyncio.Event()
         while not stop.is_set():
-            asked = clock()
             try:
-                token = await lease.take(client, shard, owner)
+                held = await cls.attempt(client, shard, owner, clock=clock)
             except FAILURES as error:
                 LOG.warning("Redis does not answer: %s", error, extra=context(shard=shard))
-                token = None
-            if token is not None:
-                held = cls(client, shard, owner, token, end=asked + lease.LEASE_MS / 1000, clock=clock)
-                if await held._begin():
-                    return held
+                held = None
+            if held is not None:
+                return held
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(every):
                     await stop.wait()
@@ -79,7 +106,12 @@ class Lease:
 
     def held(self) -> bool:
         """Whether the shard is still ours, with a margin for what is under way."""
+        self._notice_jump()
         return self._clock() < self._end - MARGIN
+
+    def remaining(self) -> float:
+        """Seconds for which the shard may still be acted for, if the lease is not renewed; 0 when it is over."""
+        return max(0.0, self._end - MARGIN - self._clock())
 
     def check(self) -> None:
         """Call it immediately before anything that Redis cannot fence.
@@ -100,23 +132,62 @@ class Lease:
         Raises:
             LeaseLost: it is.
         """
-        while True:
-            await asyncio.sleep(RENEW_EVERY)
-            asked = self._clock()
-            try:
-                ours = await lease.renew(self._client, self.shard, self.token)
-                await self._read_clock()
-            except FAILURES as error:
-                LOG.warning("Redis does not answer: %s", error, extra=context(shard=self.shard))
-                ours = True
-                asked = self._end - lease.LEASE_MS / 1000
-            if not ours:
-                LEASE_CHANGES.labels("lost").inc()
-                raise LeaseLost(f"shard {self.shard} has another owner")
-            self._end = asked + lease.LEASE_MS / 1000
+        self._tick()
+        try:
+            while True:
+                await self._pause()
+                await self._renew()
+        finally:
+            if self._ticking is not None:
+                self._ticking.cancel()
+            self._ticking = self._seen = None
+
+    async def _renew(self) -> None:
+        asked = self._clock()
+        try:
+            ours = await lease.renew(self._client, self.shard, self.token)
+            await self._read_clock()
+        except FAILURES as error:
+            LOG.warning("Redis does not answer: %s", error, extra=context(shard=self.shard))
+            ours = True
+            asked = self._end - lease.LEASE_MS / 1000
+        if not ours:
+            LEASE_CHANGES.labels("lost").inc()
+            raise LeaseLost(f"shard {self.shard} has another owner")
+        self._end = asked + lease.LEASE_MS / 1000
+        if not self.held():
+            LEASE_CHANGES.labels("lost").inc()
+            self.check()
+
+    async def _pause(self) -> None:
+        """Wait for the next renewal; it is due at once when this process stood still.
+
+        Raises:
+            LeaseLost: it stood still for too long.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RENEW_EVERY):
+                await self._jumped.wait()
+        if self._jumped.is_set():
+            self._jumped.clear()
             if not self.held():
                 LEASE_CHANGES.labels("lost").inc()
                 self.check()
+
+    def _tick(self) -> None:
+        self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick)
+        self._notice_jump()
+        self._seen = self._clock()
+
+    def _notice_jump(self) -> None:
+        now = self._clock()
+        if self._seen is None or now - self._seen <= TICK + JUMP:
+            return
+        still, self._seen = now - self._seen, now
+        CLOCK_JUMPS.inc()
+        LOG.warning("The process stood still for %.1f s", still, extra=context(shard=self.shard))
+        self._jumped.set()
+        self.on_jump()
 
     async def release(self) -> None:
         """Give the shard to whoever wants it."""

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 from tonearm.discord.rest import RestClient
 from tonearm.errors import SettingsError, StartFailed
@@ -20,6 +21,7 @@ from tonearm.telemetry import LOG, PLAYERS, announce_ready, set_up_logging
 from voice_nodes import gateway, health
 from voice_nodes.backoff import Backoff
 from voice_nodes.intake import BLOCK_MS
+from voice_nodes.membership import Membership
 from voice_nodes.shard import Node, Shard
 
 NEEDED = ("discord_bot_token", "redis_url", "lavalink_nodes")
@@ -71,24 +73,19 @@ async def run(settings: Settings) -> None:
         redis,
         intake,
     ):
-        node = Node(name=name, settings=settings, redis=redis, intake=intake, rest=rest, pool=pool)
+        membership = Membership(redis, name, settings.shard_count, settle=settings.rebalance_after)
+        node = Node(
+            name=name, settings=settings, redis=redis, intake=intake, rest=rest, membership=membership, pool=pool
+        )
         shards = [Shard(number, node) for number in range(settings.shard_count)]
         PLAYERS.set_function(lambda: sum(shard.playing for shard in shards))
-        async with health.serve(
-            settings.host, settings.port, ready=lambda: all(shard.ready.is_set() for shard in shards)
-        ) as url:
+        async with health.serve(settings.host, settings.port, ready=lambda: _ready(membership, shards)) as url:
             if not await _agree(node, stop):
                 return
-            async with asyncio.TaskGroup() as tasks:
-                owning = [tasks.create_task(shard.run()) for shard in shards]
-                announcing = tasks.create_task(_announce(shards, url))
-                stopping = tasks.create_task(stop.wait())
-                await asyncio.wait([stopping, *owning], return_when=asyncio.FIRST_COMPLETED)
-                LOG.info("Leaving")
-                announcing.cancel()
-                stopping.cancel()
-                for shard in shards:
-                    shard.stop()
+            try:
+                await _belong(membership, shards, stop, url)
+            finally:
+                await membership.go()
 
 
 @contextlib.asynccontextmanager
@@ -101,9 +98,41 @@ async def _pool(settings: Settings) -> AsyncIterator[Pool | None]:
         yield pool
 
 
-async def _announce(shards: list[Shard], url: str) -> None:
-    for shard in shards:
-        await shard.ready.wait()
+async def _belong(membership: Membership, shards: list[Shard], stop: asyncio.Event, url: str) -> None:
+    """Be one of the voice nodes until ``stop``. Who leaves says so first, and then gives shard by shard back."""
+    async with asyncio.TaskGroup() as tasks:
+        owning = [tasks.create_task(shard.run()) for shard in shards]
+        helpers = [
+            tasks.create_task(membership.run(lambda number: shards[number].hand_over())),
+            tasks.create_task(_announce(membership, shards, url)),
+        ]
+        stopping = tasks.create_task(stop.wait())
+        await asyncio.wait([stopping, *owning], return_when=asyncio.FIRST_COMPLETED)
+        LOG.info("Leaving")
+        stopping.cancel()
+        await membership.leave()
+        for shard in shards:
+            shard.stop()
+        await asyncio.wait(owning)
+        for helper in helpers:
+            helper.cancel()
+
+
+def _ready(membership: Membership, shards: list[Shard]) -> bool:
+    """Whether this node stands by, and plays for all the shards that it holds."""
+    return membership.standing_by() and all(shards[number].ready.is_set() for number in membership.held)
+
+
+async def _announce(membership: Membership, shards: list[Shard], url: str) -> None:
+    while not _ready(membership, shards):
+        starting = [shards[number].ready for number in membership.held if not shards[number].ready.is_set()]
+        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(event.wait()) for event in starting]
+        waiting.append(asyncio.create_task(membership.wait_look()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waiting:
+                wait.cancel()
     announce_ready(url=url)
 
 

@@ -6,6 +6,17 @@ SHARD_COUNT = "tonearm:shard_count"
 JOB_GROUP = "voice"
 """The consumer group of every job stream."""
 
+LEASES = "tonearm:leases"
+"""Pub/sub channel: the number of a shard whose lease was given back."""
+NODES = "tonearm:nodes"
+"""Pub/sub channel: the name of a voice node that came, marked itself leaving, or went."""
+BEATS = "{nodes}:beats"
+"""ZSET of voice nodes by the time (ms) of their last sign of life."""
+ABOUT = "{nodes}:about"
+"""HASH of what each of them says of itself."""
+GATEWAY = "tonearm:gateway"
+"""HASH ``max_concurrency``, ``remaining``, ``reset_ms``: Discord's limits for starting sessions, for a minute."""
+
 
 def shard_of(guild: int, shard_count: int) -> int:
     """Discord's own rule (Gateway documentation, *Sharding*)."""
@@ -25,6 +36,11 @@ def lease(shard: int) -> str:
 def token(shard: int) -> str:
     """STRING: the last fencing token given out."""
     return f"{{s{shard}}}:token"
+
+
+def identify(bucket: int) -> str:
+    """STRING: when (ms) the last IDENTIFY of a bucket was granted."""
+    return f"{{identify:{bucket}}}"
 
 
 def outbox(shard: int) -> str:
@@ -50,6 +66,11 @@ def guilds(shard: int) -> str:
 def voices(shard: int) -> str:
     """HASH of voice connections, by guild."""
     return f"{{s{shard}}}:voices"
+
+
+def dead(shard: int) -> str:
+    """STREAM of jobs that were given up, oldest first; an entry has the field ``d`` (the dead letter)."""
+    return f"{{s{shard}}}:dead"
 
 
 def active(shard: int) -> str:

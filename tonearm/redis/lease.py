@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
@@ -29,13 +31,28 @@ async def renew(client: Client, shard: int, token: str, *, life_ms: int = LEASE_
     Raises:
         RedisError: Redis doesn't answer.
     """
-    return bool(await _renew(client, [keys.lease(shard)], [token, life_ms]))
+    return bool(await _renew(client, [keys.lease(shard)], [token, life_ms, keys.LEASES, shard]))
 
 
 async def release(client: Client, shard: int, token: str) -> None:
-    """Give the lease back, if it is still ours.
+    """Give the lease back, if it is still ours; the number of the shard is published on :data:`keys.LEASES`.
 
     Raises:
         RedisError: Redis doesn't answer; the lease runs out by itself.
     """
-    await _renew(client, [keys.lease(shard)], [token, 0])
+    await _renew(client, [keys.lease(shard)], [token, 0, keys.LEASES, shard])
+
+
+async def fetch_remaining(client: Client, shards: Sequence[int]) -> dict[int, int]:
+    """For how many ms the leases of ``shards`` last unless they are renewed; those that nobody holds are left out.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    if not shards:
+        return {}
+    pipe = client.pipeline(transaction=False)
+    for shard in shards:
+        pipe.pttl(keys.lease(shard))
+    found = zip(shards, await pipe.execute(), strict=True)
+    return {shard: remaining for shard, remaining in found if remaining >= 0}

@@ -1,5 +1,10 @@
--- Keep a lease, or give it back (life 0), if it is still ours.
--- KEYS 1 lease   ARGV 1 token  2 life (ms)
+-- Keep a lease, or give it back (life 0) and tell those who wait for it, if it is still ours.
+-- KEYS 1 lease   ARGV 1 token  2 life (ms)  3 channel  4 shard
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+if ARGV[2] == '0' then
+  redis.call('DEL', KEYS[1])
+  redis.call('PUBLISH', ARGV[3], ARGV[4])
+else
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 return 1
