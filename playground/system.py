@@ -115,9 +115,9 @@ class System:
         if process.returncode:
             raise StartFailed(f"`tonearm {' '.join(words)}` failed: {output.decode(errors='replace').strip()}")
 
-    async def start_voice_node(self) -> Ready:
-        """Start the voice node; the supervisor starts it again when it dies."""
-        return await self._run("voice-node", tonearm("voice-node"), self.environ, restart=True)
+    async def start_voice_node(self, name: str = "voice-node") -> Ready:
+        """Start a voice node; the supervisor starts it again when it dies."""
+        return await self._run(name, tonearm("voice-node"), self.environ, restart=True)
 
     async def start_interactions(self) -> Ready:
         """Start the HTTP side, and tell the twin where it answers."""
