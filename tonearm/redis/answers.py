@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tonearm.errors import LeaseLost
 from tonearm.jobs.job import Answer, Reply, decode_answer
 from tonearm.redis import keys
 from tonearm.redis.client import Client
@@ -17,6 +18,7 @@ KEPT_AFTER_MS = 60_000
 
 _claim = Script("claim")
 _confirm = Script("confirm")
+_owed = Script("owed")
 _decode_reply = msgspec.json.Decoder(Reply).decode
 
 
@@ -41,16 +43,16 @@ async def confirm_response(client: Client, shard: int, job: str) -> None:
     await _confirm(client, [keys.record(shard, job), keys.outbox(shard)], [job])
 
 
-async def confirm(client: Client, shard: int, job: str) -> None:
-    """An edit has shown the answer of ``job``: forget that it is owed, and the token with it.
+async def confirm(client: Client, shard: int, job: str, token: str) -> None:
+    """An edit has shown the answer of ``job``: forget that it is owed, and the interaction's token with it.
+
+    ``token`` is the shard's fencing token.
 
     Raises:
-        RedisError: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
+        LeaseLost: the shard is another's, who will edit the answer in once more, which changes nothing.
+        RedisError: Redis doesn't answer; the same.
     """
-    pipe = client.pipeline(transaction=False)
-    pipe.zrem(keys.outbox(shard), job)
-    pipe.hdel(keys.record(shard, job), "reply")
-    await pipe.execute()
+    await _settle(client, shard, job, token, "", "")
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -93,13 +95,19 @@ async def fetch_one_owed(client: Client, shard: int, job: str) -> Owed | None:
     return Owed(job, decode_answer(answer), _decode_reply(reply), deferred == b"1")
 
 
-async def postpone(client: Client, shard: int, job: str, until_ms: int) -> None:
+async def postpone(client: Client, shard: int, job: str, until_ms: int, token: str) -> None:
     """Try to edit the answer of ``job`` in again at ``until_ms``; it is kept at least as long.
 
+    ``token`` is the shard's fencing token.
+
     Raises:
+        LeaseLost: the shard is another's.
         RedisError: Redis doesn't answer.
     """
-    pipe = client.pipeline(transaction=False)
-    pipe.zadd(keys.outbox(shard), {job: until_ms}, xx=True)
-    pipe.pexpireat(keys.record(shard, job), until_ms + KEPT_AFTER_MS, gt=True)
-    await pipe.execute()
+    await _settle(client, shard, job, token, until_ms, until_ms + KEPT_AFTER_MS)
+
+
+async def _settle(client: Client, shard: int, job: str, token: str, again_ms: int | str, kept_ms: int | str) -> None:
+    names = [keys.lease(shard), keys.record(shard, job), keys.outbox(shard)]
+    if not await _owed(client, names, [token, job, again_ms, kept_ms]):
+        raise LeaseLost(f"shard {shard} has another owner")

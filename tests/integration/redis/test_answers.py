@@ -6,9 +6,10 @@ The steps of the HTTP side are called one by one, so each order is made, not wai
 import pytest
 
 from tests.support.interactions.stub_node import StubNode, answer
+from tonearm.errors import LeaseLost
 from tonearm.jobs.job import Job, Reply, decode_answer
 from tonearm.music.actions import Pause
-from tonearm.redis import answers, keys
+from tonearm.redis import answers, keys, lease
 from tonearm.redis.client import now_ms
 from tonearm.redis.guilds import UNCONFIRMED_MS
 from tonearm.redis.handover import hand_over
@@ -96,7 +97,7 @@ async def test_after_the_deferral_it_is_owed_to_the_owner_at_once(steps):
     # The owner edits at once; if it dies first, another finds it after the grace.
     (found,) = await steps.owed(UNCONFIRMED_MS + 1_000)
     assert found == owed
-    await answers.confirm(steps.redis, 0, JOB.id)
+    await answers.confirm(steps.redis, 0, JOB.id, steps.node.token)
     assert await steps.owed_ever() == []
 
 
@@ -182,7 +183,7 @@ async def test_where_one_delivery_was_deferred_the_response_of_another_does_not_
     await steps.confirm()
     (owed,) = await steps.owed_ever()
     assert owed.deferred
-    await answers.confirm(steps.redis, 0, JOB.id)
+    await answers.confirm(steps.redis, 0, JOB.id, steps.node.token)
     assert await steps.owed_ever() == []
 
 
@@ -202,3 +203,17 @@ async def test_a_second_delivery_after_a_failed_claim_finds_the_answer(steps):
     assert decode_answer(handed.answer) == answer("kept")
     # The first was answered by a deferral that Redis does not know of; the edit of the second's answer is harmless.
     assert len(await steps.owed_ever()) == 1
+
+
+async def test_who_lost_the_shard_settles_nothing(steps):
+    entry, job = await steps.begin(window_ms=0)
+    await steps.node.commit(entry, job, answer())
+    before = await steps.owed_ever(), await steps.redis.zrange(keys.outbox(0), 0, -1, withscores=True)
+    stale = steps.node.token
+    await lease.release(steps.redis, 0, stale)
+    assert await lease.take(steps.redis, 0, "another")
+    with pytest.raises(LeaseLost):
+        await answers.confirm(steps.redis, 0, JOB.id, stale)
+    with pytest.raises(LeaseLost):
+        await answers.postpone(steps.redis, 0, JOB.id, 10**13, stale)
+    assert before == (await steps.owed_ever(), await steps.redis.zrange(keys.outbox(0), 0, -1, withscores=True))

@@ -71,7 +71,7 @@ class World:
 
     def outbox(self, **options: Any) -> Outbox:
         options = {"patience": (0.01, 0.01, 0.01), "poll": 0.01, **options}
-        return Outbox(self.redis, self.client, SHARD, clock=self.clock, **options)
+        return Outbox(self.redis, self.client, SHARD, token=self.token, clock=self.clock, **options)
 
     async def owe(
         self,
@@ -139,8 +139,8 @@ async def world(store: "Redis[Any]", api: DiscordApi, client: RestClient, monkey
     world = World(store, api, client, token)
     confirm = answers.confirm
 
-    async def note(client: "Redis[Any]", shard: int, job: str) -> None:
-        await confirm(client, shard, job)
+    async def note(client: "Redis[Any]", shard: int, job: str, token: str) -> None:
+        await confirm(client, shard, job, token)
         world.confirmed.put_nowait(job)
 
     monkeypatch.setattr(answers, "confirm", note)
@@ -422,9 +422,9 @@ async def test_an_answer_outlives_the_time_discord_is_away(world: World) -> None
 async def test_a_postponed_answer_is_kept_longer_than_its_record_would_live(world: World) -> None:
     owed = await world.owe()
     life = await world.redis.pttl(keys.record(SHARD, owed.job))
-    await answers.postpone(world.redis, SHARD, owed.job, world.clock() + life + 1_000)
+    await answers.postpone(world.redis, SHARD, owed.job, world.clock() + life + 1_000, world.token)
     assert await world.redis.pttl(keys.record(SHARD, owed.job)) > life + 30_000
-    await answers.postpone(world.redis, SHARD, owed.job, world.clock())
+    await answers.postpone(world.redis, SHARD, owed.job, world.clock(), world.token)
     assert await world.redis.pttl(keys.record(SHARD, owed.job)) > life + 30_000
 
 
