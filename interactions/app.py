@@ -20,7 +20,8 @@ from interactions.discord.verify import Verifier
 from interactions.memory import Memory
 from interactions.replies import Replies
 from tonearm.errors import TonearmError
-from tonearm.redis.client import Client, connect
+from tonearm.redis.client import Client
+from tonearm.redis.shared import connect_shared
 from tonearm.settings import Settings
 from tonearm.telemetry import exposition
 
@@ -40,7 +41,7 @@ def create_app(
     process should end, and why. Without a lifespan no answer is heard in time, so every job is deferred. The parts are
     in ``app.state``: ``memory``, ``replies``.
     """
-    client = redis if redis is not None else connect(settings.redis_url, timeout=None)
+    client = redis if redis is not None else connect_shared(settings.redis_url)
     memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
     replies = Replies(client, memory)
     endpoint = Endpoint(

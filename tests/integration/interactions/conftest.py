@@ -16,7 +16,9 @@ def serving():
     """``async with serving(url, **settings) as http``: an HTTP side; ``http.app`` is the application."""
 
     @asynccontextmanager
-    async def serving(redis_url: str, *, listening: bool = True, app_options=None, **others) -> AsyncIterator[httpx.AsyncClient]:
+    async def serving(
+        redis_url: str, *, listening: bool = True, app_options=None, **others
+    ) -> AsyncIterator[httpx.AsyncClient]:
         app = create_app(settings(redis_url, **others), **(app_options or {}))
         async with app.router.lifespan_context(app):
             if listening:
