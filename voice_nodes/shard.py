@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 import wavelink
 
 from tonearm.discord.rest import RestClient
-from tonearm.errors import DiscordAway, DiscordError, LeaseLost
+from tonearm.errors import LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Moved, TrackOver
 from tonearm.postgres.pool import Pool
-from tonearm.redis import guilds, identify
+from tonearm.redis import guilds, sessions
 from tonearm.redis.client import FAILURES, Client
+from tonearm.redis.sessions import SavedShard
 from tonearm.sentences import Sentence
 from tonearm.settings import Settings
 from tonearm.telemetry import EVENTS_DROPPED, LEASES, LOG, context
@@ -23,16 +25,30 @@ from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
 from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway
+from voice_nodes.identifying import wait_for_turn
 from voice_nodes.intake import Intake, Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
+from voice_nodes.membership import Membership
 from voice_nodes.outbox import Outbox
+from voice_nodes.saver import Saver
+from voice_nodes.voicelink import server_of
+
+T = TypeVar("T")
 
 DRAIN_SECONDS = 1.5
 """How long jobs in hand may take when the node leaves."""
 
 LEAVE_SECONDS = 1.0
 """How long closing the sockets may take."""
+
+AWAY_SECONDS = 0.7
+"""How long a Lavalink server may be away before its players go on at another one."""
+
+HELD_SECONDS = 2.0
+"""The same for a server that the owner before played at."""
+
+RECONCILE_SECONDS = 60.0
 
 ENDED = frozenset({"finished", "loadFailed", "stuck"})
 """Lavalink's reasons after which the next track is due; the others are of our own making."""
@@ -47,6 +63,7 @@ class Node(msgspec.Struct, frozen=True):
     redis: Client
     intake: Client
     rest: RestClient
+    membership: Membership
     pool: Pool | None = None
 
 
@@ -58,23 +75,30 @@ class Shard:
         self.ready = asyncio.Event()
         self._node = node
         self._stop = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._lease: Lease | None = None
         self._actors: dict[int, GuildActor] = {}
 
     def stop(self) -> None:
-        """Hand the shard over: finish what is in hand, then let go of it."""
+        """Hand the shard over for good: finish what is in hand, then let go of it."""
+        self._ending.set()
+        self._stop.set()
+
+    def hand_over(self) -> None:
+        """Hand the shard over to another node, and be ready to take it again."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Own the shard whenever it is free, until :meth:`stop`.
+        """Own the shard whenever it falls to this node, until :meth:`stop`.
 
         Raises:
             SettingsError: Discord or Lavalink refuse what this process was told.
         """
-        while not self._stop.is_set():
-            lease = await Lease.acquire(self._node.redis, self.number, self._node.name, stop=self._stop)
-            if lease is None:
-                return
+        while (lease := await self._acquire()) is not None:
             LOG.info("Shard taken", extra=context(shard=self.number, token=lease.token))
+            if not self._ending.is_set():
+                self._stop.clear()
+            self._lease = lease
             LEASES.inc()
             try:
                 await self._own(lease)
@@ -84,6 +108,20 @@ class Shard:
                 LEASES.dec()
                 self.ready.clear()
                 self._actors = {}
+                self._lease = None
+                self._node.membership.dropped(self.number)
+
+    async def _acquire(self) -> Lease | None:
+        """The lease, once it is for this node to have; ``None`` when the process ends first."""
+        acquiring = asyncio.create_task(self._node.membership.acquire(self.number))
+        ending = asyncio.create_task(self._ending.wait())
+        try:
+            await asyncio.wait([acquiring, ending], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+            acquiring.cancel()
+            await asyncio.wait([acquiring])
+        return None if acquiring.cancelled() else acquiring.result()
 
     async def _own(self, lease: Lease) -> None:
         settings = self._node.settings
@@ -93,35 +131,60 @@ class Shard:
             listener=self,
             before_identify=self._before_identify,
             check=lease.check,
+            rest=self._node.rest,
         )
-        sound = Sound(settings.lavalink_nodes, shard=self.number, api_url=settings.discord_api_url, check=lease.check)
-        outbox = Outbox(self._node.redis, self._node.rest, self.number, clock=lease.now_ms, check=lease.check)
-        self._sound = sound
+        saved = await self._patiently(lambda: sessions.fetch(self._node.redis, self.number))
+        if saved.gateway is not None:
+            await gateway.restore(saved.gateway, list(saved.guilds.values()))
+        saver = Saver(self._node.redis, lease, self.number, gateway, known=saved.guilds)
+        gateway.watch(saver.event)
+        sound = Sound(
+            settings.lavalink_nodes,
+            shard=self.number,
+            api_url=settings.discord_api_url,
+            check=lease.check,
+            saved=saved,
+            on_voice=saver.voice,
+        )
+        outbox = Outbox(
+            self._node.redis,
+            self._node.rest,
+            self.number,
+            token=lease.token,
+            clock=lease.now_ms,
+            check=lease.check,
+        )
+        self._sound, self._saver, self._gateway = sound, saver, gateway
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._make_actor = self._actor_maker(lease, gateway, sound, outbox, tasks)
+                self._tasks, self._running = tasks, set[asyncio.Task[None]]()
+                self._make_actor = self._actor_maker(lease, gateway, sound, outbox)
                 helpers = [
                     tasks.create_task(lease.keep()),
                     tasks.create_task(outbox.run()),
                     tasks.create_task(gateway.run_forever(settings.discord_bot_token)),
+                    tasks.create_task(saver.run()),
                 ]
                 if await self._first(gateway.ready.wait()):
                     helpers.append(tasks.create_task(sound.run(gateway)))
-                    if await self._first(self._restore()):
+                    if await self._first(self._restore(saved)):
+                        helpers.append(tasks.create_task(self._reconcile_forever()))
                         reader = Intake(self._node.intake, self.number, self._node.name, self._receive)
                         intake = tasks.create_task(reader.run())
                         self.ready.set()
                         LOG.info("Shard ready", extra=context(shard=self.number))
                         await self._stop.wait()
                         intake.cancel()
-                await self._leave(gateway, helpers)
+                await self._leave(gateway, saver, helpers)
                 await lease.release()
         finally:
             await gateway.leave_behind()
 
-    async def _leave(self, gateway: Gateway, helpers: list[asyncio.Task[None]]) -> None:
-        """Nothing is read any more: finish what is in hand, then let the sessions outlive us."""
+    async def _leave(self, gateway: Gateway, saver: Saver, helpers: list[asyncio.Task[None]]) -> None:
+        """Nothing is read any more: finish what is in hand, save, then let the sessions outlive us."""
         await self._drain()
+        with contextlib.suppress(*FAILURES):
+            await saver.flush()
         for task in (*self._running, *helpers):
             task.cancel()
         await gateway.leave_behind()
@@ -139,29 +202,80 @@ class Shard:
 
     async def _before_identify(self, shard: int) -> None:
         """Wait for this shard's turn among all processes."""
-        backoff = Backoff()
-        while True:
-            try:
-                start = await self._node.rest.fetch_gateway_bot()
-                limit = int(start["session_start_limit"]["max_concurrency"])
-                await asyncio.sleep(await identify.reserve(self._node.redis, shard % limit))
-                return
-            except (*FAILURES, DiscordAway, DiscordError) as error:
-                LOG.warning("The turn to identify is not known: %r", error, extra=context(shard=shard))
-                await backoff.wait()
+        await wait_for_turn(self._node.redis, self._node.rest, shard, check=self._check)
 
-    async def _restore(self) -> None:
-        """Wake the actors of the guilds that should be in a channel."""
+    def _check(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What ``call`` returns, which is made again while Redis is away."""
         backoff = Backoff()
         while True:
             try:
-                active = await guilds.fetch_active(self._node.redis, self.number)
-                break
+                return await call()
             except FAILURES as error:
                 LOG.warning("Redis does not answer: %r", error, extra=context(shard=self.number))
                 await backoff.wait()
-        for guild in active:
-            self._actor(guild)
+
+    async def _restore(self, saved: SavedShard) -> None:
+        """Wake the actors of the guilds that should be in a channel; where music plays, nothing is touched yet."""
+        for guild in await self._patiently(lambda: guilds.fetch_active(self._node.redis, self.number)):
+            actor = self._actor(guild)
+            if guild in saved.voices:
+                actor.converger.hold()
+        self._spawn(self._stop_holding())
+
+    async def _stop_holding(self) -> None:
+        """Whose server has not come back by now goes on at another one."""
+        await asyncio.sleep(HELD_SECONDS)
+        for actor in self._actors.values():
+            if actor.converger.held:
+                actor.converger.server_lost()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    # What is, against what should be.
+
+    async def _reconcile_forever(self) -> None:
+        """Every minute or so, see that what plays is what should play."""
+        while True:
+            await asyncio.sleep(RECONCILE_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load
+            for guild in await self._patiently(lambda: guilds.fetch_active(self._node.redis, self.number)):
+                self._actor(guild)
+            for guild in self._gateway.guilds_with_bot_in_voice():
+                self._actor(guild)
+            for node in self._sound.connected():
+                await self._observe(node)
+
+    async def _observe(self, node: wavelink.Node) -> None:
+        """Tell each guild of a server what the server does; destroy players that nobody wants."""
+        steps = {guild: actor.converger.steps for guild, actor in self._actors.items()}
+        try:
+            actual = await self._sound.fetch_actual(node)
+            for guild in actual.keys() - node.players.keys():
+                await self._sound.destroy_orphan(node, guild)
+        except LavalinkAway as error:
+            LOG.warning("Not reconciled: %s", error.detail, extra=context(shard=self.number))
+            return
+        for guild in tuple(node.players):
+            if (actor := self._actors.get(guild)) is not None and guild in steps:
+                actor.converger.observe(actual.get(guild), steps[guild])
+
+    async def _go_on(self, node: wavelink.Node, before: str | None, resumed: bool) -> None:
+        """A session is open: resumed, or another one while ``before`` may still play."""
+        if resumed:
+            await self._sound.wait_reported(node)
+            await self._observe(node)
+            return
+        if before is not None:
+            await self._sound.end_session(node, before)
+        for guild in tuple(node.players):
+            if guild in self._actors:
+                self._actors[guild].converger.session_lost()
 
     async def _drain(self) -> None:
         """Give what is in hand a moment."""
@@ -172,11 +286,7 @@ class Shard:
 
     # Guilds.
 
-    def _actor_maker(
-        self, lease: Lease, gateway: Gateway, sound: Sound, outbox: Outbox, tasks: asyncio.TaskGroup
-    ) -> Callable[[int], GuildActor]:
-        self._running: set[asyncio.Task[None]] = set()
-
+    def _actor_maker(self, lease: Lease, gateway: Gateway, sound: Sound, outbox: Outbox) -> Callable[[int], GuildActor]:
         def make(guild: int) -> GuildActor:
             announcer = Announcer(
                 guild,
@@ -197,9 +307,7 @@ class Shard:
                 on_end=lambda: self._actors.pop(guild, None),
                 pool=self._node.pool,
             )
-            task = tasks.create_task(actor.run(), name=f"guild {guild}")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._spawn(actor.run())
             return actor
 
         return make
@@ -244,7 +352,7 @@ class Shard:
     def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
         actor = self._actors.get(guild)
         if actor is not None:
-            text = Sentence.TRACK_BROKEN.value.format(query=title, reason=reason.rstrip("."))
+            text = Sentence.TRACK_BROKEN.format(query=title, reason=reason.rstrip("."))
             actor.announcer.say(text, f"broken:{guild}:{play}")
 
     def voice_closed(self, guild: int, code: int) -> None:
@@ -253,12 +361,27 @@ class Shard:
             actor.converger.voice_closed(code)
 
     def session_started(self, node: wavelink.Node, resumed: bool) -> None:
-        self._sound.alive(node)
         LOG.info("Lavalink session", extra=context(shard=self.number, node=node.identifier, resumed=resumed))
-        if not resumed:
-            for guild in tuple(node.players):
-                if guild in self._actors:
-                    self._actors[guild].converger.session_lost()
+        before = self._sound.began(node)
+        self._saver.lavalink(server_of(node), node.session_id)
+        self._spawn(self._go_on(node, before, resumed))
+
+    def player_reported(self, node: wavelink.Node) -> None:
+        self._sound.reported(node)
+
+    def session_away(self, node: wavelink.Node) -> None:
+        if not self._stop.is_set():
+            self._spawn(self._give_up(node))
+
+    async def _give_up(self, node: wavelink.Node) -> None:
+        """Move a server's players elsewhere, unless it comes back in a moment."""
+        await asyncio.sleep(AWAY_SECONDS)
+        if node in self._sound.connected():
+            return
+        LOG.warning("Lavalink is gone", extra=context(shard=self.number, node=node.identifier))
+        for guild in tuple(node.players):
+            if guild in self._actors:
+                self._actors[guild].converger.server_lost()
 
     def gateway_started(self) -> None:
         for actor in self._actors.values():
