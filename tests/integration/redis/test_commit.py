@@ -337,21 +337,28 @@ async def test_ten_thousand_tracks_are_added_in_one_step(store: Store) -> None:
 
 
 async def test_a_track_costs_the_same_in_a_long_queue(store: Store) -> None:
-    """By the server's own clock, so that what else this machine does hardly counts."""
+    """By the server's own clock, the best of several rounds, so that what else this machine does hardly counts."""
 
     async def cost() -> float:
-        await store.client.config_resetstat()
-        for _ in range(300):
-            await store.queue(QueueChange(append=named(f"song {next(names)}"), take_first=True))
-        stats = await store.client.info("commandstats")
-        return float(stats["cmdstat_evalsha"]["usec_per_call"])
+        rounds = []
+        for _ in range(8):
+            before = await figures()
+            for _ in range(40):
+                await store.queue(QueueChange(append=named(f"song {next(names)}"), take_first=True))
+            after = await figures()
+            rounds.append((after[0] - before[0]) / (after[1] - before[1]))
+        return min(rounds)
+
+    async def figures() -> tuple[int, int]:
+        stats = (await store.client.info("commandstats"))["cmdstat_evalsha"]
+        return stats["usec"], stats["calls"]
 
     await store.queue(QueueChange(append=named(*(f"{n}" for n in range(10)))))
-    await cost()  # warm
+    await store.queue(QueueChange(take_first=True))
     short = await cost()
     await store.queue(QueueChange(append=named(*(f"{n}" for n in range(10, 10_000)))))
     long = await cost()
-    assert long <= 2 * short
+    assert long <= 1.5 * short
 
 
 async def test_all_keys_of_a_shard_are_on_one_slot(store: Store) -> None:
