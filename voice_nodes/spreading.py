@@ -25,9 +25,9 @@ def shares(holding: Mapping[str, tuple[int, int]], shard_count: int) -> dict[str
         return {}
     each, over = divmod(shard_count, len(holding))
 
-    def rank(name: str) -> tuple[int, int, str]:
+    def rank(name: str) -> tuple[bool, int, str]:
         held, since = holding[name]
-        return (-min(held, each + 1), -since, name)
+        return (held <= each, -since, name)
 
     return {name: each + (place < over) for place, name in enumerate(sorted(holding, key=rank))}
 
