@@ -149,6 +149,20 @@ class Gateway(discord.Client):
         self.resume_from = saved
         self.ready.set()
 
+    def check(self) -> None:
+        """Whether this shard may be acted for.
+
+        Raises:
+            LeaseLost: it may not.
+        """
+        self._check()
+
+    def drop_socket(self) -> None:
+        """Cut the gateway's socket, with all that waits in it."""
+        socket: DiscordWebSocket | None = self.ws
+        if socket is not None:
+            resuming.abort(socket.socket)
+
     def watch(self, on_event: resuming.ON_EVENT) -> None:
         """Tell of each event after it was taken."""
         resuming.watch(self, on_event)

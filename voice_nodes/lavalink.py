@@ -25,6 +25,7 @@ from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
 from voice_nodes.loading import broken, loaded
+from voice_nodes.resuming import abort
 from voice_nodes.servers import Server, find_servers, keep_session, make_node
 from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, server_of, wire
 
@@ -113,7 +114,7 @@ class Sound:
             self._reported[node.identifier] = asyncio.Event()
             self._take_over(node)
             self._nodes.append(node)
-            await keep_session(node, api_url=self._api_url)
+            await keep_session(node, api_url=self._api_url, check=self._check)
 
     def _take_over(self, node: wavelink.Node) -> None:
         """Resume the session that the owner before had, with the players it held. No call to either side is made."""
@@ -136,6 +137,12 @@ class Sound:
     def connected(self) -> list[wavelink.Node]:
         """The servers to which a session is open."""
         return [node for node in self._nodes if node.status is wavelink.NodeStatus.CONNECTED and node.session_id]
+
+    def drop_sockets(self) -> None:
+        """Cut every session's socket, with all that waits in it."""
+        for node in self._nodes:
+            if node._websocket is not None:
+                abort(node._websocket.socket)
 
     def alive(self, node: wavelink.Node) -> None:
         """Note a sign of life."""

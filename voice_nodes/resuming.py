@@ -20,6 +20,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import discord
 import discord.client
 import yarl
@@ -45,6 +46,7 @@ class ResumingWebSocket(DiscordWebSocket):
 
     @classmethod
     async def from_client(cls, client: Any, **params: Any) -> ResumingWebSocket:
+        client.check()
         saved: SavedGateway | None = getattr(client, "resume_from", None)
         if saved is not None and params.get("initial"):
             params |= {
@@ -56,6 +58,13 @@ class ResumingWebSocket(DiscordWebSocket):
         socket = await super().from_client(client, **params)
         client.resume_from = None
         return socket
+
+
+def abort(socket: aiohttp.ClientWebSocketResponse | None) -> None:
+    """Cut a WebSocket with what waits in it: nothing more is sent, not even a close."""
+    connection = socket._response.connection if socket is not None else None
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def install() -> None:

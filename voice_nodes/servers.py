@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,10 +104,13 @@ async def make_node(server: Server, shard: int, client: Gateway) -> AsyncIterato
         )
 
 
-async def keep_session(node: wavelink.Node, *, api_url: str) -> None:
+async def keep_session(node: wavelink.Node, *, api_url: str, check: Callable[[], None]) -> None:
     """Keep a session open until cancelled. Then the socket is closed, and the session outlives it.
 
+    ``check`` is called before the socket is opened: whoever does not own the shard must not take its sessions.
+
     Raises:
+        LeaseLost: ``check`` says so.
         SettingsError: at the start, the server refuses its password, is no Lavalink, or is not for this Discord.
     """
     await _judge(node, api_url)
@@ -117,6 +120,7 @@ async def keep_session(node: wavelink.Node, *, api_url: str) -> None:
     try:
         while True:
             node._websocket = socket
+            check()
             try:
                 await socket.open()
                 opened = True
