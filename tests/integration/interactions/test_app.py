@@ -365,11 +365,13 @@ async def test_records_outlive_the_interaction(http, node, redis_client):
     assert await redis_client.pttl(keys.record(0, f"i:{sent['id']}")) > RECORD_MS - 10_000
 
 
-async def test_it_hears_again_after_its_connection_was_cut(http, node, redis_client):
+async def test_it_hears_again_after_its_connection_was_cut(http, node, redis_client, monkeypatch):
     replies = http.app.state.replies
+    stands, noticed = replies._listening, asyncio.Event()
+    clear = stands.clear
+    monkeypatch.setattr(stands, "clear", lambda: (clear(), noticed.set()))
     await redis_client.client_kill_filter(_type="pubsub")
-    while replies.listening:
-        await asyncio.sleep(0)
+    await noticed.wait()
     await replies.wait_until_listening()
     response, _ = await sent_and_done(http, node, command("pause"), answer("heard again"))
     assert text_of(response) == "heard again"

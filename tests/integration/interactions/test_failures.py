@@ -106,11 +106,20 @@ async def test_when_redis_freezes_between_two_requests(serving, own_valkey, what
 
 
 @pytest.mark.parametrize("sig", [signal.SIGSTOP, signal.SIGKILL])
-async def test_when_redis_goes_while_an_answer_is_waited_for_it_is_deferred(serving, own_valkey, sig):
+async def test_when_redis_goes_while_an_answer_is_waited_for_it_is_deferred(serving, own_valkey, sig, monkeypatch):
     async with serving(own_valkey.url, inline_reply_ms=2_000) as http:
+        memory, waiting = http.app.state.memory, asyncio.Event()
+        hand_over = memory.hand_over
+
+        async def and_tell(job, window_ms):
+            handed = await hand_over(job, window_ms)
+            waiting.set()
+            return handed
+
+        monkeypatch.setattr(memory, "hand_over", and_tell)
         started = time.monotonic()
         response = asyncio.create_task(send(http, command("pause")))
-        await own_valkey.node.take()
+        await waiting.wait()
         await own_valkey.kill(sig)
         assert (await response).json() == {"type": 5}
         assert time.monotonic() - started < IN_TIME
