@@ -8,10 +8,17 @@ from collections.abc import Callable
 from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
-from tonearm.telemetry import LOG, context
+from tonearm.telemetry import LOG, VOICE_REJOINS, context
 from voice_nodes.backoff import Backoff
-from voice_nodes.gateway import Gateway
+from voice_nodes.gateway import Gateway, Report
 from voice_nodes.lavalink import Actual, Sound, Wanted
+from voice_nodes.voicelink import VoiceLink
+
+STILL_REPORTS = 3
+"""After so many reports of Lavalink, one each 5 s, that a player stands still, its voice is joined again."""
+
+SETTLE_SECONDS = 2.0
+"""How long after a voice close the gateway and Lavalink may take to say what came of it."""
 
 REJOIN_CODES = frozenset({4006, 4009})
 """Voice close codes that end the voice session though nobody took the bot out of its channel."""
@@ -40,6 +47,8 @@ class Converger:
         self._voice_lost = False
         self._server_lost = False
         self._held = False
+        self._still = 0
+        self._reported_ms = -1
         self._wake = asyncio.Event()
         self.steps = 0
         """How often something was brought to the state: an observation made across a step is of the past."""
@@ -107,13 +116,56 @@ class Converger:
         self._applied = None
         self._wake.set()
 
+    def guild_available(self) -> None:
+        """An outage of the guild is over. Where it cost the voice state, the bot joins again."""
+        guild = self._gateway.get_guild(self._guild)
+        if guild is not None and guild.me.voice is None:
+            self.gateway_lost()
+        self._wake.set()
+
     def voice_closed(self, code: int) -> None:
-        """Lavalink's voice connection was closed. Who was moved or taken out learns it from the gateway."""
+        """Lavalink's voice connection was closed. What follows is decided by our voice state, not by the code alone.
+
+        Who was taken out or moved learns it from the gateway within :data:`SETTLE_SECONDS`, and a connection that was
+        only interrupted is resumed by Lavalink; where neither happened, the bot joins again.
+        """
         link = self._sound.link(self._guild)
-        if link is not None and code in REJOIN_CODES:
+        if link is None:
+            return
+        link.linked.clear()
+        if code in REJOIN_CODES:
+            self._rejoin(f"closed with {code}")
+        else:
+            asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._rejoin_unlinked, link, code)
+
+    def _rejoin_unlinked(self, link: VoiceLink, code: int) -> None:
+        if self._sound.link(self._guild) is link and not link.linked.is_set():
+            self._rejoin(f"closed with {code}")
+
+    def reported(self, report: Report) -> None:
+        """Lavalink tells of the player. Where it stands still, or voice does not answer, the bot joins again."""
+        playing = self._player.playing
+        applied = self._applied
+        link = self._sound.link(self._guild)
+        should = (
+            playing is not None and not self._player.paused and applied is not None and applied.play == playing.play
+        )
+        if link is None or not should or self._held:
+            self._still = 0
+            return
+        stands = report.position_ms == self._reported_ms or not report.connected or report.ping_ms < 0
+        self._still = self._still + 1 if stands else 0
+        self._reported_ms = report.position_ms
+        if self._still >= STILL_REPORTS:
+            self._still = 0
             link.linked.clear()
-            self._applied = None
-            self._wake.set()
+            self._rejoin("stands still")
+
+    def _rejoin(self, cause: str) -> None:
+        VOICE_REJOINS.labels(cause).inc()
+        LOG.warning("Voice is to be joined again: %s", cause, extra=context(guild=self._guild))
+        self._applied = None
+        self._wake.set()
 
     async def run(self) -> None:
         """Follow until cancelled.
@@ -173,6 +225,8 @@ class Converger:
             return True
         self._applied = None
         voice = self._gateway.voice_channel(self._guild, channel)
+        if voice is None and self._gateway.is_unavailable(self._guild):
+            raise DiscordAway("an outage of the guild")
         if voice is None:
             self._submit(Disconnected(channel, f"gone:{channel}:{self._now_ms()}"))
             return False

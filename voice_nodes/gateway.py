@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 import discord
@@ -33,6 +33,14 @@ READY_QUIET = 0.3
 """Seconds. A shard counts as ready when no further guild has come for READY_QUIET."""
 
 
+class Report(NamedTuple):
+    """What Lavalink tells of a player every few seconds; times in ms, a ping of -1 is none."""
+
+    position_ms: int
+    connected: bool
+    ping_ms: int
+
+
 class Listener(Protocol):
     """Who is told what comes over the gateway and from Lavalink."""
 
@@ -51,10 +59,19 @@ class Listener(Protocol):
     def gateway_started(self) -> None:
         """A new gateway session began: voice connections of the one before are gone."""
 
+    def guild_removed(self, guild: int) -> None:
+        """The bot was removed from a guild. An outage of the guild is not a removal."""
+
+    def guild_joined(self, guild: int) -> None:
+        """The bot was invited to a guild."""
+
+    def guild_available(self, guild: int) -> None:
+        """The outage of a guild is over."""
+
     def session_away(self, node: wavelink.Node) -> None:
         """The socket of a Lavalink session is lost; it is being opened again."""
 
-    def player_reported(self, node: wavelink.Node) -> None:
+    def player_reported(self, node: wavelink.Node, guild: int, report: Report) -> None:
         """Lavalink told of the state of one of its players."""
 
     def session_started(self, node: wavelink.Node, resumed: bool) -> None:
@@ -237,6 +254,11 @@ class Gateway(discord.Client):
         if full and found.me.id not in present:
             raise Refused(Sentence.CHANNEL_FULL, channel=channel)
 
+    def is_unavailable(self, guild: int) -> bool:
+        """Whether the bot is a member of a guild that has an outage."""
+        found = self.get_guild(guild)
+        return found is not None and found.unavailable
+
     def guilds_with_bot_in_voice(self) -> list[int]:
         """Where the bot is in a channel."""
         return [guild.id for guild in self.guilds if guild.me.voice is not None]
@@ -269,6 +291,15 @@ class Gateway(discord.Client):
             self._listener.gateway_started()
         self.ready.set()
 
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        self._listener.guild_removed(guild.id)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        self._listener.guild_joined(guild.id)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        self._listener.guild_available(guild.id)
+
     async def on_voice_state_update(
         self, member: discord.Member, before: discord.VoiceState, after: discord.VoiceState
     ) -> None:
@@ -299,8 +330,10 @@ class Gateway(discord.Client):
         self._listener.session_away(event.node)
 
     async def on_wavelink_player_update(self, event: wavelink.PlayerUpdateEventPayload) -> None:
-        if event.player is not None:
-            self._listener.player_reported(event.player.node)
+        guild = _guild_of(event.player)
+        if guild is not None and event.player is not None:
+            report = Report(event.position, event.connected, event.ping)
+            self._listener.player_reported(event.player.node, guild, report)
 
     async def on_error(self, event_method: str, /, *args: object, **kwargs: object) -> None:
         LOG.exception("An event of the gateway was not handled", extra=context(event=event_method))

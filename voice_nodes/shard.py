@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -12,10 +11,10 @@ import msgspec
 import wavelink
 
 from tonearm.discord.rest import RestClient
-from tonearm.errors import LavalinkAway, LeaseLost
+from tonearm.errors import LeaseLost
 from tonearm.music.events import Disconnected, Moved, TrackOver
 from tonearm.postgres.pool import Pool
-from tonearm.redis import guilds, sessions
+from tonearm.redis import guilds, removal, sessions
 from tonearm.redis.client import FAILURES, Client
 from tonearm.redis.sessions import SavedShard
 from tonearm.sentences import Sentence
@@ -24,13 +23,14 @@ from tonearm.telemetry import EVENTS_DROPPED, LEASES, LOG, context
 from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
 from voice_nodes.backoff import Backoff
-from voice_nodes.gateway import Gateway
+from voice_nodes.gateway import Gateway, Report
 from voice_nodes.identifying import wait_for_turn
 from voice_nodes.intake import Intake, Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
 from voice_nodes.membership import Membership
 from voice_nodes.outbox import Outbox
+from voice_nodes.reconciler import Reconciler
 from voice_nodes.saver import Saver
 from voice_nodes.voicelink import server_of
 
@@ -47,8 +47,6 @@ AWAY_SECONDS = 0.7
 
 HELD_SECONDS = 2.0
 """The same for a server that the owner before played at."""
-
-RECONCILE_SECONDS = 60.0
 
 ENDED = frozenset({"finished", "loadFailed", "stuck"})
 """Lavalink's reasons after which the next track is due; the others are of our own making."""
@@ -107,7 +105,7 @@ class Shard:
             finally:
                 LEASES.dec()
                 self.ready.clear()
-                self._actors = {}
+                self._actors.clear()
                 self._lease = None
                 self._node.membership.dropped(self.number)
 
@@ -154,7 +152,11 @@ class Shard:
             clock=lease.now_ms,
             check=lease.check,
         )
-        self._sound, self._saver, self._gateway = sound, saver, gateway
+        self._sound, self._saver = sound, saver
+        self._reconciler = Reconciler(
+            self.number, redis=self._node.redis, gateway=gateway, sound=sound, known=self._actors, wake=self._actor
+        )
+        lease.on_jump = lambda: _drop_sockets(gateway, sound)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks, self._running = tasks, set[asyncio.Task[None]]()
@@ -168,7 +170,7 @@ class Shard:
                 if await self._first(gateway.ready.wait()):
                     helpers.append(tasks.create_task(sound.run(gateway)))
                     if await self._first(self._restore(saved)):
-                        helpers.append(tasks.create_task(self._reconcile_forever()))
+                        helpers.append(tasks.create_task(self._reconciler.run()))
                         reader = Intake(self._node.intake, self.number, self._node.name, self._receive)
                         intake = tasks.create_task(reader.run())
                         self.ready.set()
@@ -237,45 +239,6 @@ class Shard:
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-
-    # What is, against what should be.
-
-    async def _reconcile_forever(self) -> None:
-        """Every minute or so, see that what plays is what should play."""
-        while True:
-            await asyncio.sleep(RECONCILE_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load
-            for guild in await self._patiently(lambda: guilds.fetch_active(self._node.redis, self.number)):
-                self._actor(guild)
-            for guild in self._gateway.guilds_with_bot_in_voice():
-                self._actor(guild)
-            for node in self._sound.connected():
-                await self._observe(node)
-
-    async def _observe(self, node: wavelink.Node) -> None:
-        """Tell each guild of a server what the server does; destroy players that nobody wants."""
-        steps = {guild: actor.converger.steps for guild, actor in self._actors.items()}
-        try:
-            actual = await self._sound.fetch_actual(node)
-            for guild in actual.keys() - node.players.keys():
-                await self._sound.destroy_orphan(node, guild)
-        except LavalinkAway as error:
-            LOG.warning("Not reconciled: %s", error.detail, extra=context(shard=self.number))
-            return
-        for guild in tuple(node.players):
-            if (actor := self._actors.get(guild)) is not None and guild in steps:
-                actor.converger.observe(actual.get(guild), steps[guild])
-
-    async def _go_on(self, node: wavelink.Node, before: str | None, resumed: bool) -> None:
-        """A session is open: resumed, or another one while ``before`` may still play."""
-        if resumed:
-            await self._sound.wait_reported(node)
-            await self._observe(node)
-            return
-        if before is not None:
-            await self._sound.end_session(node, before)
-        for guild in tuple(node.players):
-            if guild in self._actors:
-                self._actors[guild].converger.session_lost()
 
     async def _drain(self) -> None:
         """Give what is in hand a moment."""
@@ -364,10 +327,12 @@ class Shard:
         LOG.info("Lavalink session", extra=context(shard=self.number, node=node.identifier, resumed=resumed))
         before = self._sound.began(node)
         self._saver.lavalink(server_of(node), node.session_id)
-        self._spawn(self._go_on(node, before, resumed))
+        self._spawn(self._reconciler.go_on(node, before, resumed=resumed))
 
-    def player_reported(self, node: wavelink.Node) -> None:
+    def player_reported(self, node: wavelink.Node, guild: int, report: Report) -> None:
         self._sound.reported(node)
+        if guild in self._actors:
+            self._actors[guild].converger.reported(report)
 
     def session_away(self, node: wavelink.Node) -> None:
         if not self._stop.is_set():
@@ -386,3 +351,29 @@ class Shard:
     def gateway_started(self) -> None:
         for actor in self._actors.values():
             actor.converger.gateway_lost()
+
+    def guild_removed(self, guild: int) -> None:
+        self._spawn(self._forget(guild, removal.KEPT_MS))
+        actor = self._actors.get(guild)
+        if actor is not None and actor.voice_channel is not None:
+            actor.submit(Disconnected(actor.voice_channel, f"removed:{guild}:{actor.now_ms()}"))
+
+    def guild_joined(self, guild: int) -> None:
+        self._spawn(self._forget(guild, 0))
+
+    async def _forget(self, guild: int, life_ms: int) -> None:
+        """Let the state of a guild that removed the bot run out, unless it invites it again."""
+        lease = self._lease
+        if lease is not None:
+            await self._patiently(
+                lambda: removal.forget(self._node.redis, self.number, guild, lease.token, life_ms=life_ms)
+            )
+
+    def guild_available(self, guild: int) -> None:
+        if guild in self._actors:
+            self._actors[guild].converger.guild_available()
+
+
+def _drop_sockets(gateway: Gateway, sound: Sound) -> None:
+    gateway.drop_socket()
+    sound.drop_sockets()
