@@ -1,0 +1,68 @@
+"""What Discord does to a voice connection, and what becomes of the music."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playground.system import System
+    from tests.e2e.conftest import OpenRoom, Room
+
+
+async def test_a_new_voice_server_goes_on(room: Room) -> None:
+    await room.ask("play", query="long 440")
+    await room.ear.hears(440)
+    await room.guild.change_voice_server()
+    await room.ear.mark()
+    await room.ear.wait_packets(60, timeout=10)
+    await room.ear.hears(440)
+
+
+async def test_a_voice_server_that_goes_away_and_comes_back(room: Room) -> None:
+    await room.ask("play", query="long 440")
+    await room.ear.hears(440)
+    await room.guild.change_voice_server(outage=True)
+    await room.guild.change_voice_server()
+    await room.ear.mark()
+    await room.ear.wait_packets(60, timeout=10)
+    await room.ear.hears(440)
+
+
+async def test_an_outage_of_the_guild_keeps_the_queue_and_the_music_comes_back(room: Room) -> None:
+    await room.ask("play", query="long 440")
+    await room.ask("play", query="long 660")
+    await room.ear.hears(440)
+    await room.guild.set_unavailable()
+    await room.guild.set_unavailable(False)
+    await room.ear.hears(440, within=10)
+    assert "660 Hz" in (await room.ask("queue")).text
+
+
+async def test_a_guild_that_removes_the_bot_and_invites_it_again_has_its_queue(room: Room) -> None:
+    await room.ask("play", query="long 440")
+    await room.ask("play", query="long 660")
+    await room.ear.hears(440)
+    since = await room.twin.mark()
+    await room.guild.remove_bot()
+    await room.twin.wait_for("guild_delete", since=since)
+    await room.guild.add_bot()
+    await room.ada.join(room.voice)
+    assert "660 Hz" in (await room.ask("queue")).text
+    await room.ask("play", query="long 880", where="now")
+    await room.ear.hears(880, within=10)
+
+
+async def test_one_broken_guild_does_not_stop_the_others(open_room: OpenRoom, system: System) -> None:
+    broken, whole = await open_room(shard=0), await open_room(shard=0)
+    await asyncio.gather(broken.ask("play", query="long 440"), whole.ask("play", query="long 660"))
+    await whole.ear.hears(660)
+    await broken.voice.delete()
+    await whole.ask("pause")
+    await whole.ear.hears_silence()
+    await whole.ask("resume")
+    await whole.ear.hears(660)
+    second = broken.guild.voice_channels[1]
+    await broken.ada.join(second)
+    await broken.ask("play", query="long 880", where="now")
+    await broken.ear.hears(880, within=10)
