@@ -227,9 +227,7 @@ class Player:
             self._refresh()
 
     def _voice_closed(self, voice: VoiceConnection, closed: Closed) -> None:
-        if voice is self._voice:
-            self._sink.link = None
-            self._refresh()
+        """Tell of a final close. Frames are sent on, to nobody, until this player is deleted or joins again."""
         fields = {"code": closed.code, "reason": closed.reason, "byRemote": closed.by_remote}
         self._event("WebSocketClosedEvent", fields)
         self.send_update()

@@ -4,7 +4,7 @@ https://discord.com/developers/docs/topics/voice-connections, close codes at
 https://discord.com/developers/docs/topics/opcodes-and-status-codes#voice. It announces DAVE version 0: it has none.
 
 A connection lost over TCP, or closed with 4015, is resumed while RTP goes on. Any other close from the far side is
-final: the owner is told the code and decides.
+final: the owner is told the code. The stream stays open until `close`, as the real server goes on sending.
 """
 
 from __future__ import annotations
@@ -232,11 +232,12 @@ class VoiceConnection:
             log.info("guild %s: voice resumed", self._guild_id)
 
     async def _select(self, ready: dict[str, Any]) -> None:
-        if rtp.MODE not in ready["modes"]:
-            raise ValueError(f"the voice server does not offer {rtp.MODE}")
+        mode = rtp.choose_mode(ready["modes"])
+        if mode is None:
+            raise ValueError(f"the voice server offers no encryption that we know, but {', '.join(ready['modes'])}")
         self._ssrc = int(ready["ssrc"])
         address, port = await self._discover(str(ready["ip"]), int(ready["port"]))
-        data = {"address": address, "port": port, "mode": rtp.MODE}
+        data = {"address": address, "port": port, "mode": mode}
         await self._send(1, {"protocol": "udp", "data": data})
 
     async def _discover(self, ip: str, port: int) -> tuple[str, int]:
@@ -257,10 +258,11 @@ class VoiceConnection:
         raise ValueError("the voice server did not answer IP discovery")
 
     def _establish(self, description: dict[str, Any]) -> None:
-        if description["mode"] != rtp.MODE or self._socket is None:
-            raise ValueError(f"the voice server chose {description['mode']}")
+        mode = description["mode"]
+        if mode not in (rtp.AES_GCM, rtp.XCHACHA) or self._socket is None:
+            raise ValueError(f"the voice server chose {mode}")
         self._established = True
-        self._on_link(rtp.RtpLink(self._socket, self._ssrc, bytes(description["secret_key"])))
+        self._on_link(rtp.RtpLink(self._socket, self._ssrc, bytes(description["secret_key"]), mode))
 
     async def _beat(self, interval: float) -> None:
         """Send a heartbeat each interval (seconds). A dead socket ends the receiving side, not this one."""

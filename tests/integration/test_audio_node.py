@@ -15,7 +15,7 @@ from aiohttp import web
 
 from tests.support.audio_node.node import Client, running_node
 from tests.support.audio_node.tones import loudness, pitch, write_tone
-from tests.support.audio_node.voice_server import Voice, VoiceServer, gaps, make_ca
+from tests.support.audio_node.voice_server import XCHACHA, Voice, VoiceServer, gaps, make_ca
 
 guilds = itertools.count(1000)
 
@@ -291,7 +291,37 @@ async def test_a_crashed_voice_gateway_is_resumed_without_a_gap(world: World, ho
     assert not [message for message in world.client.messages.entries if message.get("type") == "WebSocketClosedEvent"]
 
 
-@pytest.mark.parametrize("code", [4014, 4021, 4022])
+async def test_a_refused_resume_is_told_and_the_sound_goes_on_into_the_void(world: World) -> None:
+    voice = await world.join()
+    await world.play("tone.opus")
+    await voice.sounds(5)
+    world.server.refuse_with = 4006
+    voice.transport.abort()
+    closed = await world.client.event("WebSocketClosedEvent", world.guild)
+    assert (closed["code"], closed["byRemote"]) == (4006, True)
+    await voice.sounds(10)
+    assert (await world.client.player(world.guild))["state"]["connected"] is False
+
+
+async def test_where_only_xchacha20_is_offered_it_is_used(world: World) -> None:
+    world.server.modes = [XCHACHA]
+    voice = await world.join()
+    await world.play("tone.opus")
+    packets = await voice.sounds(40)
+    assert voice.mode == XCHACHA
+    assert gaps(packets) == []
+    assert abs(pitch([packet.opus for packet in packets[10:]]) - 440) < 5
+
+
+async def test_a_server_without_a_mode_that_it_knows_is_an_error(world: World) -> None:
+    world.server.modes = ["xsalsa20_poly1305"]
+    voice = {"token": "t", "endpoint": world.server.endpoint, "sessionId": "s", "channelId": "7"}
+    status, answer, _ = await world.client.request("PATCH", world.client.player_path(world.guild), {"voice": voice})
+    assert status == 500
+    assert "xsalsa20_poly1305" in answer["message"]
+
+
+@pytest.mark.parametrize("code", [4006, 4009, 4014, 4017, 4021, 4022])
 async def test_a_final_voice_close_is_an_event_and_no_reconnect(world: World, code: int) -> None:
     voice = await world.join()
     await world.play("tone.opus")
@@ -306,9 +336,14 @@ async def test_a_final_voice_close_is_an_event_and_no_reconnect(world: World, co
     )
     assert (await world.client.player(world.guild))["state"]["connected"] is False
     assert len(world.server.voices.entries) == 1
+    # As the real one, it sends on into the void until it is told otherwise.
+    await voice.sounds(10)
     # Joining again, with the same data even, goes on with the track.
     again = await world.join()
     await again.sounds(10)
+    status, _, _ = await world.client.request("DELETE", world.client.player_path(world.guild))
+    assert status == 204
+    await asyncio.wait_for(again.closed.wait(), 5)
 
 
 async def test_a_refusing_voice_endpoint_is_an_error_and_not_a_hang(world: World) -> None:

@@ -1,4 +1,4 @@
-"""A voice server that keeps what it hears: gateway version 8 over TLS, UDP, AEAD AES-256-GCM."""
+"""A voice server that keeps what it hears: gateway version 8 over TLS, UDP, both modes of encryption."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt
 
 from tests.support.audio_node.log import Log
 
 SILENCE = b"\xf8\xff\xfe"
-MODE = "aead_aes256_gcm_rtpsize"
+AES_GCM = "aead_aes256_gcm_rtpsize"
+XCHACHA = "aead_xchacha20_poly1305_rtpsize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,19 @@ class Voice:
     ssrc: int
     session_id: str
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    mode: str = AES_GCM
     packets: Log[Packet] = field(default_factory=Log)
     ops: Log[dict[str, Any]] = field(default_factory=Log)
     socket: web.WebSocketResponse | None = None
     transport: Any = None
     resumes: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def opened(self, datagram: bytes) -> bytes:
+        header, sealed, counter = datagram[:12], datagram[12:-4], datagram[-4:]
+        if self.mode == XCHACHA:
+            return crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, header, counter + bytes(20), self.key)
+        return AESGCM(self.key).decrypt(counter + bytes(8), sealed, header)
 
     async def sounds(self, number: int, *, start: int | None = None, timeout: float = 10.0) -> list[Packet]:
         """The next packets with sound in them."""
@@ -82,11 +91,12 @@ def gaps(packets: list[Packet]) -> list[tuple[Packet, Packet]]:
 
 
 class VoiceServer(asyncio.DatagramProtocol):
-    """`answers` False: takes connections and says nothing. `refuse_with`: closes every identify with this code."""
+    """`answers` False: takes connections and says nothing. `refuse_with`: closes every identify and resume with this code."""
 
     def __init__(self) -> None:
         self.voices: Log[Voice] = Log()
         self.answers = True
+        self.modes = [AES_GCM, XCHACHA]
         self.refuse_with: int | None = None
         self.heartbeat_ms = 1000
         self.endpoint = ""
@@ -121,8 +131,7 @@ class VoiceServer(asyncio.DatagramProtocol):
         version, kind, sequence, timestamp, ssrc = struct.unpack(">BBHII", data[:12])
         assert (version, kind) == (0x80, 0x78)
         voice = self._by_ssrc[ssrc]
-        opus = AESGCM(voice.key).decrypt(data[-4:] + bytes(8), data[12:-4], data[:12])
-        voice.packets.add(Packet(ssrc, sequence, timestamp, opus, time.monotonic()))
+        voice.packets.add(Packet(ssrc, sequence, timestamp, voice.opened(data), time.monotonic()))
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
         assert request.query["v"] == "8"
@@ -145,14 +154,14 @@ class VoiceServer(asyncio.DatagramProtocol):
     async def _answer(
         self, request: web.Request, ws: web.WebSocketResponse, voice: Voice | None, op: int, data: dict[str, Any]
     ) -> Voice | None:
+        if op in (0, 7) and self.refuse_with is not None:
+            await ws.close(code=self.refuse_with, message=b"refused")
+            return None
         if op == 0:
-            if self.refuse_with is not None:
-                await ws.close(code=self.refuse_with, message=b"refused")
-                return None
             voice = Voice(secrets.randbits(31), data["session_id"], socket=ws, transport=request.transport)
             self._by_ssrc[voice.ssrc] = voice
             self.voices.add(voice)
-            ready = {"ssrc": voice.ssrc, "ip": "127.0.0.1", "port": self._port, "modes": [MODE]}
+            ready = {"ssrc": voice.ssrc, "ip": "127.0.0.1", "port": self._port, "modes": self.modes}
             await self._say(ws, 2, ready)
         elif op == 7:
             voice = next(v for v in self.voices.entries if v.session_id == data["session_id"])
@@ -161,8 +170,9 @@ class VoiceServer(asyncio.DatagramProtocol):
             voice.resumes += 1
         elif op == 1:
             assert voice is not None
-            assert data["data"]["mode"] == MODE
-            await self._say(ws, 4, {"mode": MODE, "secret_key": list(voice.key), "dave_protocol_version": 0})
+            voice.mode = data["data"]["mode"]
+            assert voice.mode in self.modes
+            await self._say(ws, 4, {"mode": voice.mode, "secret_key": list(voice.key), "dave_protocol_version": 0})
         elif op == 3:
             await self._say(ws, 6, {"t": data["t"]})
         return voice

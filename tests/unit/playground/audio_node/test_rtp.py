@@ -8,15 +8,25 @@ import struct
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt
 
-from playground.audio_node.rtp import SILENCE, DiscoveryError, RtpLink, discovery_request, discovery_response
+from playground.audio_node.rtp import (
+    AES_GCM,
+    SILENCE,
+    XCHACHA,
+    DiscoveryError,
+    RtpLink,
+    choose_mode,
+    discovery_request,
+    discovery_response,
+)
 
 KEY = bytes(range(32))
 
 
-def a_link() -> RtpLink:
+def a_link(mode: str = AES_GCM) -> RtpLink:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return RtpLink(sock, 0x01020304, KEY)
+        return RtpLink(sock, 0x01020304, KEY, mode)
 
 
 def test_a_packet_is_header_sealed_frame_and_counter() -> None:
@@ -26,6 +36,23 @@ def test_a_packet_is_header_sealed_frame_and_counter() -> None:
     assert len(packet) == 12 + len(b"opus") + 16 + 4
     assert packet[-4:] == bytes(4)
     assert AESGCM(KEY).decrypt(packet[-4:] + bytes(8), packet[12:-4], packet[:12]) == b"opus"
+
+
+def test_the_other_mode_has_the_same_form_with_a_nonce_of_24_bytes() -> None:
+    link = a_link(XCHACHA)
+    for counter, frame in enumerate((b"opus", memoryview(b"music"))):
+        packet = link.packet(frame)
+        assert packet[-4:] == counter.to_bytes(4, "big")
+        sealed, header, nonce = packet[12:-4], packet[:12], packet[-4:] + bytes(20)
+        assert crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, header, nonce, KEY) == bytes(frame)
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [([XCHACHA, AES_GCM], AES_GCM), ([XCHACHA], XCHACHA), (["xsalsa20_poly1305"], None), ([], None)],
+)
+def test_the_cheaper_mode_is_taken_where_it_is_offered(offered: list[str], chosen: str | None) -> None:
+    assert choose_mode(offered) == chosen
 
 
 def test_the_header_is_authenticated() -> None:
