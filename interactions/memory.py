@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import cast
 
 import msgspec
@@ -55,7 +55,7 @@ class Memory:
                 takes the place of the sentence.
         """
         started = time.perf_counter()
-        async with _bounded():
+        async with _Bounded():
             if not self._shard_count_is_right:
                 await self._check_shard_count()
             handed = await hand_over(self._redis, job, shard_count=self._shard_count, window_ms=window_ms)
@@ -68,7 +68,7 @@ class Memory:
         Raises:
             RedisAway: Redis doesn't answer within ``within_s``.
         """
-        async with _bounded(within_s):
+        async with _Bounded(within_s):
             return await answers.claim(self._redis, self._shard(job.guild), job.id)
 
     async def confirm(self, job: Job) -> None:
@@ -77,7 +77,7 @@ class Memory:
         Raises:
             RedisAway: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
         """
-        async with _bounded():
+        async with _Bounded():
             await answers.confirm_response(self._redis, self._shard(job.guild), job.id)
 
     async def fetch_queue(self, guild: int, *, first: int = 0, most: int = 1) -> Seen:
@@ -86,7 +86,7 @@ class Memory:
         Raises:
             RedisAway: Redis doesn't answer.
         """
-        async with _bounded():
+        async with _Bounded():
             if not self._shard_count_is_right:
                 await self._check_shard_count()
             shard = self._shard(guild)
@@ -100,7 +100,7 @@ class Memory:
             RedisAway: Redis doesn't answer.
             Refused: it is another one.
         """
-        async with _bounded():
+        async with _Bounded():
             await self._check_shard_count()
 
     async def _check_shard_count(self) -> None:
@@ -121,10 +121,21 @@ class Memory:
         return keys.shard_of(guild, self._shard_count)
 
 
-@asynccontextmanager
-async def _bounded(seconds: float = HOT_TIMEOUT) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except FAILURES as error:
-        raise RedisAway(repr(error)) from error
+class _Bounded:
+    """Gives up after ``seconds``, and says of every failure of Redis that it is away."""
+
+    def __init__(self, seconds: float = HOT_TIMEOUT) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise RedisAway("no reply in time") from late
+        if isinstance(error, FAILURES):
+            raise RedisAway(repr(error)) from error

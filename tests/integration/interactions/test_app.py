@@ -122,14 +122,35 @@ async def test_without_a_window_everything_is_deferred(redis_url, node, serving,
             assert await redis_client.hget(keys.record(0, f"i:{sent['id']}"), "deferred") == b"1"
 
 
-async def test_while_no_answer_could_be_heard_it_is_deferred_at_once(redis_url, node, serving, monkeypatch):
+@pytest.fixture
+def windows(monkeypatch):
+    """How long each job's answer was to be waited for, in ms."""
+    found = []
+
+    def watch(http):
+        memory = http.app.state.memory
+        hand_over = memory.hand_over
+
+        async def noted(job, window_ms):
+            found.append(window_ms)
+            return await hand_over(job, window_ms)
+
+        monkeypatch.setattr(memory, "hand_over", noted)
+        return found
+
+    return watch
+
+
+async def test_while_no_answer_could_be_heard_it_is_deferred_at_once(redis_url, node, serving, monkeypatch, windows):
     async def deaf(self):
         await asyncio.Event().wait()
 
     monkeypatch.setattr("interactions.replies.Replies.run", deaf)
     async with serving(redis_url, inline_reply_ms=2_000, listening=False) as http:
+        waited = windows(http)
         assert (await send(http, command("pause"))).json() == {"type": 5}
         assert (await node.take())[1].action == Pause()
+        assert waited == [0]
 
 
 async def test_a_lost_publication_is_claimed_at_the_end_of_the_window(redis_url, node, serving, redis_client):
@@ -149,10 +170,13 @@ async def test_an_answer_that_does_not_come_is_deferred_and_owed(redis_url, node
         assert (await node.commit(entry, job, answer())).deferred
 
 
-async def test_a_window_never_reaches_beyond_what_discord_waits_for(redis_url, node, serving):
+async def test_a_window_never_reaches_beyond_what_discord_waits_for(redis_url, node, serving, windows):
     async with serving(redis_url, inline_reply_ms=2_000) as http:
-        # 2,250 ms old: its window ended 50 ms ago.
+        waited = windows(http)
         assert (await send(http, command("pause", age_ms=2_250))).json() == {"type": 5}
+        await asyncio.gather(send(http, command("pause", age_ms=1_200)), node.do_one(), node.do_one())
+        assert waited[0] == 0
+        assert 0 < waited[1] <= 1_000
 
 
 async def test_an_interaction_that_came_too_late_does_nothing(http, node, redis_client):
