@@ -1,0 +1,206 @@
+"""The lease on a real Valkey, by a clock that the tests set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis.asyncio
+from redis.exceptions import ConnectionError
+
+from playground.stores.valkey import Valkey
+from tests.support.voice_nodes import SHARD, Called, Clock, metric, running
+from tonearm.errors import LeaseLost
+from tonearm.redis import client as redis_clients
+from tonearm.redis import keys
+from tonearm.redis import lease as leases
+from voice_nodes import lease as module
+from voice_nodes.lease import Lease
+
+Redis = redis.asyncio.Redis
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.01)
+
+
+@pytest.fixture
+async def mortal() -> AsyncIterator[Valkey]:
+    """A Valkey of one test's own, to be stopped."""
+    async with Valkey() as server:
+        yield server
+
+
+async def take(client: Redis[Any], clock: Clock, owner: str = "me") -> Lease:
+    lease = await Lease.acquire(client, SHARD, owner, clock=clock, every=0.01)
+    assert lease is not None
+    return lease
+
+
+async def test_a_free_shard_is_taken_at_once(redis_client: Redis[Any], clock: Clock) -> None:
+    taken = metric("tonearm_lease_changes_total", change="taken")
+    lease = await take(redis_client, clock)
+    assert await redis_client.hgetall(keys.lease(SHARD)) == {b"owner": b"me", b"token": lease.token.encode()}
+    assert 0 < await redis_client.pttl(keys.lease(SHARD)) <= leases.LEASE_MS
+    assert lease.held()
+    assert metric("tonearm_lease_changes_total", change="taken") == taken + 1
+
+
+async def test_a_held_shard_is_waited_for(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await take(redis_client, clock)
+    asked = Called(leases.take)
+    monkeypatch.setattr(leases, "take", asked)
+    async with running(Lease.acquire(redis_client, SHARD, "other", clock=clock, every=0.01)) as waiting:
+        assert set(await asked.times(3)) == {None}
+        assert not waiting.done()
+        await first.release()
+        second = await asyncio.wait_for(waiting, 5)
+    assert int(second.token) > int(first.token)
+    assert await redis_client.hget(keys.lease(SHARD), "owner") == b"other"
+
+
+async def test_it_waits_while_redis_is_away(mortal: Valkey, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    await mortal.stop()
+    asked = Called(leases.take)
+    monkeypatch.setattr(leases, "take", asked)
+    async with redis_clients.connect(mortal.url) as client:
+        async with running(Lease.acquire(client, SHARD, "me", clock=clock, every=0.01)) as waiting:
+            assert all(isinstance(error, ConnectionError) for error in await asked.times(2))
+            await mortal.start()
+            lease = await asyncio.wait_for(waiting, 5)
+        assert lease.held()
+
+
+async def test_a_lease_whose_clock_is_not_known_is_given_back(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "now_ms", Called(module.now_ms, fails=(ConnectionError("away"),)))
+    lease = await take(redis_client, clock)
+    assert await redis_client.hget(keys.lease(SHARD), "token") == lease.token.encode()
+
+
+async def test_a_stop_ends_the_waiting(redis_client: Redis[Any], clock: Clock) -> None:
+    await take(redis_client, clock)
+    stop = asyncio.Event()
+    async with running(Lease.acquire(redis_client, SHARD, "other", stop=stop, clock=clock, every=60)) as waiting:
+        stop.set()
+        assert await asyncio.wait_for(waiting, 5) is None
+
+
+async def test_a_stop_while_it_asks_does_not_lose_the_lease(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = asyncio.Event()
+    take = leases.take
+
+    async def take_late(*args: Any) -> str | None:
+        stop.set()
+        return await take(*args)
+
+    monkeypatch.setattr(leases, "take", take_late)
+    lease = await Lease.acquire(redis_client, SHARD, "me", stop=stop, clock=clock)
+    assert lease is not None
+    await lease.release()
+    assert not await redis_client.exists(keys.lease(SHARD))
+
+
+async def test_it_is_held_until_a_second_before_its_end(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    clock.now += 6.99
+    lease.check()
+    clock.now += 0.02
+    assert not lease.held()
+    with pytest.raises(LeaseLost, match="shard 0 has run out"):
+        lease.check()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_keeping_it_moves_its_end(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await take(redis_client, clock)
+    read = Called(module.now_ms)
+    monkeypatch.setattr(module, "now_ms", read)
+    clock.now += 5
+    async with running(lease.keep()):
+        await read.times(2)
+    clock.now += 6.9
+    lease.check()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_keeping_ends_when_another_has_it(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    lost = metric("tonearm_lease_changes_total", change="lost")
+    await redis_client.delete(keys.lease(SHARD))
+    await leases.take(redis_client, SHARD, "other")
+    with pytest.raises(LeaseLost, match="another owner"):
+        await asyncio.wait_for(lease.keep(), 5)
+    assert metric("tonearm_lease_changes_total", change="lost") == lost + 1
+
+
+@pytest.mark.usefixtures("quick")
+async def test_keeping_ends_when_redis_is_away_for_too_long(
+    mortal: Valkey, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with redis_clients.connect(mortal.url) as client:
+        lease = await take(client, clock)
+        await mortal.stop()
+        asked = Called(leases.renew)
+        monkeypatch.setattr(leases, "renew", asked)
+        async with running(lease.keep()) as keeping:
+            await asked.times(2)
+            lease.check()
+            assert not keeping.done()
+            clock.now += 7
+            with pytest.raises(LeaseLost, match="has run out"):
+                await asyncio.wait_for(keeping, 5)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_renewal_of_which_the_answer_was_lost_does_not_count(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await take(redis_client, clock)
+    clock.now += 6
+    failing = Called(module.now_ms, fails=(ConnectionError("away"),) * 2)
+    monkeypatch.setattr(module, "now_ms", failing)
+    async with running(lease.keep()):
+        await failing.times(2)
+        clock.now += 1
+        assert not lease.held()
+
+
+async def test_its_time_is_redis_time(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    assert abs(lease.now_ms() - await redis_clients.now_ms(redis_client)) < 1_000
+    before = lease.now_ms()
+    clock.now += 2.5
+    assert lease.now_ms() == before + 2_500
+
+
+async def test_releasing_gives_it_to_whoever_wants_it(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    await lease.release()
+    assert not lease.held()
+    other = await take(redis_client, clock, "other")
+    await lease.release()
+    assert await redis_client.hget(keys.lease(SHARD), "token") == other.token.encode()
+
+
+async def test_releasing_while_redis_is_away_is_no_error(mortal: Valkey, clock: Clock) -> None:
+    async with redis_clients.connect(mortal.url) as client:
+        lease = await take(client, clock)
+        await mortal.stop()
+        await lease.release()
+        assert not lease.held()
