@@ -1,0 +1,252 @@
+"""A Tonearm of several voice nodes, audio nodes and HTTP processes, each of which may come to harm."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from playground.stores._server import PORTS
+from playground.stores.valkey import Valkey
+from playground.system import PASSWORD
+from playground.twin.actors import TwinClient
+from tests.chaos.processes import Process, Processes, Ready
+from tests.chaos.proxies import Address, Proxy
+from tonearm.child_logs import Log
+from tonearm.errors import StartFailed
+from tonearm.settings import PREFIX
+from tonearm.up import tonearm
+
+VOICE, AUDIO, HTTP = "voice-", "audio-", "http-"
+"""Roles: the beginnings of names."""
+
+SHARDS_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How many of what. ``troubled``: proxies stand before Redis, the audio nodes and Discord's REST API."""
+
+    voice_nodes: int = 3
+    audio_nodes: int = 2
+    http: int = 2
+    shards: int = 4
+    troubled: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cluster:
+    """The running whole; an async context manager that leaves no process behind.
+
+    ``proxies`` are, where the shape says so: ``redis-http``, ``redis-voice``, ``audio-<n>`` and ``rest``.
+    """
+
+    def __init__(self, folder: Path, library: Path, shape: Shape, log: Log) -> None:
+        self.folder = folder
+        self.shape = shape
+        self.processes = Processes(log)
+        self.valkey = Valkey(folder / "valkey", aof=True, log=lambda line: log("valkey", line))
+        self.valkey_lock = asyncio.Lock()
+        self.proxies: dict[str, Proxy] = {}
+        self._library = library
+        self._log = log
+        self._stack = AsyncExitStack()
+        self._environ: dict[str, str] = {}
+        self._http: dict[str, Address] = {}
+        self._audio_ports = free_ports(shape.audio_nodes)
+        self._twin: TwinClient | None = None
+        self._redis: redis.asyncio.Redis | None = None
+
+    @property
+    def twin(self) -> TwinClient:
+        """The Discord in which this Tonearm lives."""
+        assert self._twin is not None
+        return self._twin
+
+    @property
+    def redis(self) -> redis.asyncio.Redis:
+        """A client of our own, which waits for long."""
+        assert self._redis is not None
+        return self._redis
+
+    def audio_url(self, name: str) -> str:
+        """Where an audio node answers, without a proxy."""
+        return f"http://127.0.0.1:{self._audio_ports[int(name.removeprefix(AUDIO))]}"
+
+    async def owner(self, shard: int) -> str | None:
+        """The name of the voice node that holds a shard, if one does."""
+        found: Any = await self.redis.hget(f"{{s{shard}}}:lease", "owner")
+        if found is None:
+            return None
+        pid = int(found.decode().rpartition("-")[2])
+        for name in self.processes.names(VOICE):
+            child = self.processes[name].child
+            if child is not None and child.pid == pid:
+                return name
+        return None
+
+    async def wait_owned(self, within: float = SHARDS_SECONDS) -> None:
+        """Wait until every shard has an owner that is connected to Discord.
+
+        Raises:
+            TimeoutError: one has none.
+        """
+        async with asyncio.timeout(within):
+            for shard in range(self.shape.shards):
+                await self.twin.wait_ready(shard, timeout=within)
+                while await self.owner(shard) is None:  # noqa: ASYNC110 - Redis has no event for it
+                    await asyncio.sleep(0.1)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        shape, stack = self.shape, self._stack
+        await stack.enter_async_context(self.valkey)
+        stack.push_async_callback(self._continue_valkey)
+        self._redis = redis.asyncio.from_url(
+            self.valkey.url,
+            socket_timeout=30,
+            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 20),
+            retry_on_error=[redis.exceptions.ConnectionError],
+        )
+        stack.push_async_callback(self._redis.aclose)
+        balancer = await stack.enter_async_context(Proxy(lambda: self._http.values()))
+        await stack.enter_async_context(self.processes)
+        twin = (await self.processes.start("twin", lambda: _module("playground.twin", "--identify-interval", "5"))).said
+        self._twin = await stack.enter_async_context(TwinClient(str(twin["control_url"])))
+        await self._twin.configure(max_concurrency=16, session_starts=100_000)
+        await self._twin.set_interactions_url(f"http://{balancer.address}/interactions")
+        if shape.troubled:
+            await self._open_proxies(twin)
+        self._environ = self._make_environ(twin)
+        voice_ca = str(twin["voice_ca"])
+        await asyncio.gather(
+            self._register_commands(), *(self._start_audio(number, voice_ca) for number in range(shape.audio_nodes))
+        )
+        await asyncio.gather(
+            *(self._start_voice(f"{VOICE}{number}") for number in range(shape.voice_nodes)),
+            *(self._start_http(f"{HTTP}{number}") for number in range(shape.http)),
+        )
+        try:
+            await self.wait_owned()
+        except TimeoutError:
+            crashed = {crash.name for crash in self.processes.crashes}
+            raise StartFailed(
+                f"Not every shard found an owner. Ended by themselves: {crashed}; see their logs."
+            ) from None
+
+    async def _open_proxies(self, twin: Ready) -> None:
+        rest = urlsplit(str(twin["api_url"]))
+        backends: dict[str, Address] = {
+            "redis-http": ("127.0.0.1", self.valkey.port),
+            "redis-voice": ("127.0.0.1", self.valkey.port),
+            "rest": ("127.0.0.1", rest.port or 80),
+            **{f"{AUDIO}{number}": ("127.0.0.1", port) for number, port in enumerate(self._audio_ports)},
+        }
+        for name, backend in backends.items():
+            self.proxies[name] = await self._stack.enter_async_context(Proxy(lambda at=backend: (at,)))  # type: ignore[misc]
+
+    def _make_environ(self, twin: Ready) -> dict[str, str]:
+        rest = str(twin["api_url"])
+        if "rest" in self.proxies:
+            parts = urlsplit(rest)
+            rest = parts._replace(netloc=self.proxies["rest"].address).geturl()
+        nodes = [
+            f"http://:{PASSWORD}@{self.proxies[name].address if name in self.proxies else f'127.0.0.1:{port}'}"
+            for name, port in ((f"{AUDIO}{number}", port) for number, port in enumerate(self._audio_ports))
+        ]
+        values = {
+            "DISCORD_APPLICATION_ID": twin["application_id"],
+            "DISCORD_PUBLIC_KEY": twin["public_key"],
+            "DISCORD_BOT_TOKEN": twin["bot_token"],
+            "DISCORD_API_URL": rest,
+            "DISCORD_GATEWAY_URL": twin["gateway_url"],
+            "LAVALINK_NODES": ",".join(nodes),
+            "SHARD_COUNT": self.shape.shards,
+            "PORT": "0",
+            **self.shape.settings,
+        }
+        return {f"{PREFIX}{name}": str(value) for name, value in values.items()}
+
+    def _with_redis(self, proxy: str) -> dict[str, str]:
+        url = self.valkey.url
+        if proxy in self.proxies:
+            url = f"redis://{self.proxies[proxy].address}/0"
+        return {**self._environ, f"{PREFIX}REDIS_URL": url}
+
+    async def _register_commands(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *tonearm("commands", "sync"),
+            env={**os.environ, **self._with_redis("")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise StartFailed(f"`tonearm commands sync` failed: {output.decode(errors='replace').strip()}")
+
+    async def _start_audio(self, number: int, voice_ca: str) -> Process:
+        port = str(self._audio_ports[number])
+        words = ("--library", str(self._library), "--voice-ca", voice_ca, "--password", PASSWORD, "--port", port)
+        name = f"{AUDIO}{number}"
+        return await self.processes.start(name, lambda: _module("playground.audio_node", "--name", name, *words))
+
+    async def _start_voice(self, name: str) -> None:
+        # A standby has nothing to be ready for; that every shard has an owner is waited for instead.
+        await self.processes.start(
+            name, lambda: tonearm("voice-node"), lambda: self._with_redis("redis-voice"), wait=False
+        )
+
+    async def _start_http(self, name: str) -> None:
+        def is_ready(said: Ready) -> None:
+            url = urlsplit(str(said["url"]))
+            self._http[name] = ("127.0.0.1", url.port or 80)
+
+        await self.processes.start(
+            name, lambda: tonearm("interactions"), lambda: self._with_redis("redis-http"), on_ready=is_ready
+        )
+
+    async def _continue_valkey(self) -> None:
+        await self.valkey.kill(signal.SIGCONT)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, outside of the range that the kernel gives to outgoing connections."""
+    found: list[int] = []
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise StartFailed("no port is free")
+
+
+def _module(name: str, *words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *words)

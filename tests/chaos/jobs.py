@@ -1,0 +1,248 @@
+"""Promise 7: nothing lost, nothing doubled, nothing out of order, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playground.library import tone
+from playground.twin.client import TwinError
+from playground.twin.seen import Reply, Unanswered
+from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
+from tests.chaos.cluster import Cluster
+from tests.chaos.faults import Faults, Struck
+from tests.chaos.plan import Job, Plan, tone_hz, tone_of
+from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.troubles import told
+
+TONE_SECONDS = 10.0
+PEOPLE = 2
+FINAL_SECONDS = 90.0
+"""How long a deferred answer may take before it counts as silence: longer than any job may wait."""
+SETTLE_SECONDS = 90.0
+
+
+def make_tones(folder: Path, plan: Plan) -> None:
+    """Write what the plan wants to hear; files that are there are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1 + max((job.tone for job in plan.jobs if job.tone is not None), default=0)):
+        path = folder / f"{title(number)}.webm"
+        if not path.exists():
+            tone(path, tone_hz(number), TONE_SECONDS)
+
+
+def title(number: int) -> str:
+    """What a tone is asked for by."""
+    return f"tone{number:04}"
+
+
+@dataclass
+class Watch:
+    """What one fault did to the listeners and jobs until the next one began."""
+
+    kind: str
+    begun_ms: int
+    lost_before: int
+    lost: int = 0
+
+
+@dataclass
+class Outcome:
+    """Everything that came of a run."""
+
+    verdict: Verdict
+    sent: list[Sent]
+    struck: list[Struck]
+    watches: list[Watch]
+    sent_ms: dict[str, int]
+    done_ms: dict[str, int]
+    notes: list[str] = field(default_factory=list)
+
+
+class Jobs:
+    """One run of a plan."""
+
+    def __init__(self, cluster: Cluster, plan: Plan, guilds: int) -> None:
+        self._cluster = cluster
+        self._plan = plan
+        self._guilds = guilds
+        self._rooms: list[Room] = []
+        self._replies: list[tuple[Job, Reply, int]] = []
+        self._sent: list[Sent] = []
+        self._sent_ms: dict[str, int] = {}
+        self._struck: list[Struck] = []
+        self._watches: list[Watch] = []
+        self._notes: list[str] = []
+
+    async def run(self) -> Outcome:
+        """Everything; the cluster is whole again in the end."""
+        self._rooms = await open_rooms(self._cluster.twin, self._guilds, self._cluster.shape.shards, PEOPLE)
+        await asyncio.gather(*(room.ear.follow() for room in self._rooms))
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._trouble(begun, tasks))
+            for job in self._plan.jobs:
+                tasks.create_task(self._use(begun, job))
+        await self._settle()
+        await self._watch(None)
+        await self._outcomes()
+        return await self._judge()
+
+    # People.
+
+    async def _use(self, begun: float, job: Job) -> None:
+        await _until(begun + job.at)
+        room = self._rooms[job.guild]
+        options: dict[str, Any] = {}
+        if job.tone is not None:
+            options = {"query": title(job.tone), "where": job.where}
+        elif job.percent is not None:
+            options = {"percent": job.percent}
+        now_ms = time.time_ns() // 1_000_000
+        person = room.people[job.person]
+        try:
+            reply = await person.command_with(room.guild, room.text, job.kind, options, twice=job.twice)
+        except (TwinError, TimeoutError) as error:
+            self._notes.append(f"the twin did not send {job}: {error!r}")
+            return
+        self._replies.append((job, reply, now_ms))
+        try:
+            await reply.answer(timeout=FINAL_SECONDS)
+        except Unanswered:
+            return
+        if job.twice:
+            await reply.again()  # once more, when everything is over
+
+    async def _outcomes(self) -> None:
+        """What every person reads in the end: an answer may have taken the place of another."""
+        for job, reply, now_ms in self._replies:
+            outcome, text = _outcome(await reply.refresh())
+            id = f"i:{reply.interaction_id}"
+            answered = None if outcome == FAILED else reply.answered_at_ns
+            tone = None if job.tone is None else title(job.tone)
+            self._sent_ms[id] = now_ms
+            self._sent.append(
+                Sent(id, job.guild, job.kind, reply.sent_at_ns, answered, outcome, text, tone, job.where, job.percent)
+            )
+
+    # Faults.
+
+    async def _trouble(self, begun: float, tasks: asyncio.TaskGroup) -> None:
+        faults = Faults(self._cluster, self._rooms)
+
+        async def strike(number: int) -> None:
+            self._struck.append(await faults.strike(self._plan.faults[number]))
+
+        for number, fault in enumerate(self._plan.faults):
+            await _until(begun + fault.at)
+            await self._watch(fault.kind.value)
+            tasks.create_task(strike(number), name=fault.kind.value)
+
+    async def _watch(self, kind: str | None) -> None:
+        reports = await asyncio.gather(*(room.ear.report() for room in self._rooms))
+        lost = sum(report.lost for report in reports)
+        if self._watches:
+            self._watches[-1].lost = lost - self._watches[-1].lost_before
+        if kind is not None:
+            self._watches.append(Watch(kind, time.time_ns() // 1_000_000, lost))
+        elif reports[0].socket_drops:
+            self._notes.append(f"the kernel dropped {reports[0].socket_drops} datagrams: packets lost are void")
+
+    # The end.
+
+    async def _settle(self) -> None:
+        """Wait until no job waits and no answer is owed."""
+        redis = self._cluster.redis
+        waiting: dict[str, int] = {}
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._cluster.wait_owned()
+                while True:
+                    for shard in range(self._cluster.shape.shards):
+                        waiting[f"jobs of shard {shard}"] = await redis.xlen(f"{{s{shard}}}:jobs")
+                        waiting[f"answers of shard {shard}"] = await redis.zcard(f"{{s{shard}}}:outbox")
+                    if not any(waiting.values()):
+                        return
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            self._notes.append(f"not settled within {SETTLE_SECONDS:g} s: { {k: v for k, v in waiting.items() if v} }")
+
+    async def _judge(self) -> Outcome:
+        verdict = Verdict()
+        done_ms: dict[str, int] = {}
+        by_guild: dict[int, list[Sent]] = defaultdict(list)
+        for job in self._sent:
+            by_guild[job.guild].append(job)
+        dead = [await self._dead(shard) for shard in range(self._cluster.shape.shards)]
+        for number, room in enumerate(self._rooms):
+            found = await self._found(room, dead[room.shard])
+            done_ms.update((entry["id"], entry["at_ms"]) for entry in found.log)
+            one = check(by_guild[number], found)
+            if not one.good:
+                self._notes.append(f"guild {room.guild.id} ({number}, shard {room.shard}): see guild-{number}.json")
+                self._keep(number, by_guild[number], found, one, [s.started_ns for s in await room.ear.starts()])
+            verdict.add(one)
+        return Outcome(verdict, self._sent, self._struck, self._watches, self._sent_ms, done_ms, self._notes)
+
+    def _keep(self, number: int, sent: list[Sent], found: Found, verdict: Verdict, heard_at: list[int]) -> None:
+        """Write down everything about a guild in which something was wrong."""
+        about = {
+            "verdict": asdict(verdict),
+            "sent": [asdict(job) for job in sorted(sent, key=lambda job: job.sent)],
+            "found": asdict(found),
+            "heard_at_ns": heard_at,
+        }
+        path = self._cluster.folder / f"guild-{number}.json"
+        path.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    async def _found(self, room: Room, dead: list[str]) -> Found:
+        pipe = self._cluster.redis.pipeline(transaction=True)
+        prefix = f"{{s{room.shard}}}:g:{room.guild.id}"
+        pipe.lrange(f"{prefix}:log", 0, -1)
+        pipe.hget(f"{prefix}:player", "state")
+        pipe.zrange(f"{prefix}:queue", 0, -1)
+        log, player, queue = await pipe.execute()
+        tones = [tone_of(start.frequency) for start in await room.ear.starts()]
+        return Found(
+            [json.loads(entry) for entry in log],
+            json.loads(player) if player else {},
+            [id.decode() for id in queue],
+            dead,
+            [title(number) for number in tones if number is not None],
+        )
+
+    async def _dead(self, shard: int) -> list[str]:
+        """Ids of dead letters, in whatever form they are kept."""
+        redis = self._cluster.redis
+        found: set[str] = set()
+        async for key in redis.scan_iter(match=f"{{s{shard}}}:dead*"):
+            match await redis.type(key):
+                case b"stream":
+                    raw: Any = await redis.xrange(key)
+                case b"zset":
+                    raw = await redis.zrange(key, 0, -1)
+                case b"hash":
+                    raw = await redis.hgetall(key)
+                case _:
+                    raw = await redis.lrange(key, 0, -1)
+            found.update(re.findall(r"i:\d{15,}", repr(raw)))
+        return sorted(found)
+
+
+def _outcome(reply: Reply) -> tuple[str, str]:
+    if reply.failed is not None:
+        return FAILED, str(reply.reason)
+    if not reply.ended or reply.message is None:
+        return SILENT, repr(reply)
+    sentence = told(reply.message.text)
+    return (DONE, reply.message.text) if sentence == DONE else (REFUSED, f"{sentence}: {reply.message.text}")
+
+
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))

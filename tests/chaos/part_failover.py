@@ -1,0 +1,11 @@
+"""Part failover."""
+
+from __future__ import annotations
+
+from tests.chaos.part import Run
+from tests.chaos.report import Result
+
+
+async def run(asked: Run) -> Result:
+    """Not yet."""
+    return Result("failover")

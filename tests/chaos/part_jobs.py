@@ -1,0 +1,116 @@
+"""The part ``jobs``: the plan, the run, the table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT
+from tests.chaos.cluster import Cluster, Shape
+from tests.chaos.jobs import Jobs, Outcome, make_tones
+from tests.chaos.part import Run
+from tests.chaos.plan import Kind, make_plan
+from tests.chaos.report import Result, Row, Sheet
+
+GUILDS = 50
+SHORT_LONGEST = 6.0
+"""Seconds that anything is frozen at most in the short form."""
+
+
+async def run(asked: Run) -> Result:
+    """500 or 10,000 jobs, with two or twenty faults of each kind."""
+    plan = make_plan(
+        asked.seed,
+        jobs=10_000 if asked.long else 500,
+        guilds=GUILDS,
+        repeats=20 if asked.long else 2,
+        longest=15.0 if asked.long else SHORT_LONGEST,
+        faults=asked.faults,
+    )
+    folder = asked.tones / "jobs"
+    make_tones(folder, plan)
+    async with Cluster(asked.folder, folder, Shape(), asked.log) as cluster:
+        outcome = await Jobs(cluster, plan, GUILDS).run()
+        violations = await cluster.twin.violations()
+        crashes = cluster.processes.crashes
+    result = judge(outcome)
+    result.lines += [f"Discord saw what no correct bot does: {each['name']}: {each['data']}" for each in violations]
+    for crash in crashes:
+        result.missed.append(f"{crash.name} ended by itself with {crash.code} after {crash.at:.0f} s")
+    return result
+
+
+@dataclass
+class _Line:
+    times: int = 0
+    longest_ms: int = 0
+    packets: int = 0
+    lost: int = 0
+    doubled: int = 0
+    disordered: int = 0
+
+    def add(self, watch_lost: int, waits: list[int], troubles: list[str]) -> None:
+        self.times += 1
+        self.longest_ms = max([self.longest_ms, *waits])
+        self.packets += watch_lost
+        self.lost += sum(word in ("lost", "dead", "silent") for word in troubles)
+        self.doubled += troubles.count("doubled")
+        self.disordered += troubles.count("out of order")
+
+
+def judge(outcome: Outcome) -> Result:
+    """The table, and what it means."""
+    result = Result("jobs")
+    sheet = Sheet(
+        "What each fault did, until the next one",
+        ("fault", "times", "longest wait of a job (s)", "packets lost", "jobs lost", "doubled", "out of order"),
+    )
+    lines = _lines(outcome)
+    for kind in ("(before the first)", *Kind):
+        line = lines.get(kind)
+        if line is not None:
+            cells = (kind, line.times, f"{line.longest_ms / 1000:.2f}", line.packets)
+            good = not (line.lost or line.doubled or line.disordered)
+            sheet.rows.append(Row((*cells, line.lost, line.doubled, line.disordered), good))
+    verdict = outcome.verdict
+    result.sheets = [_totals(outcome), sheet]
+    for name, found in (
+        ("lost", verdict.lost),
+        ("done or heard twice", verdict.doubled),
+        ("out of order", verdict.disordered),
+        ("dead letter", verdict.dead),
+        ("never answered", verdict.silent),
+        ("not as the log says", verdict.wrong),
+    ):
+        result.missed += [f"{name}: {each}" for each in found]
+    result.lines = outcome.notes
+    result.figures = {
+        "jobs": len(outcome.sent),
+        "faults": [
+            {"kind": s.fault.kind, "whom": s.whom, "mended_after_s": round(s.mended - s.begun, 2)}
+            for s in outcome.struck
+        ],
+    }
+    return result
+
+
+def _lines(outcome: Outcome) -> dict[str, _Line]:
+    lines: dict[str, _Line] = defaultdict(_Line)
+    begins = [*(watch.begun_ms for watch in outcome.watches), 1 << 62]
+    first = begins[0]
+    spans = [("(before the first)", 0, first, 0)]
+    spans += [(w.kind, w.begun_ms, end, w.lost) for w, end in zip(outcome.watches, begins[1:], strict=True)]
+    for kind, begin, end, packets in spans:
+        ids = [id for id, at in outcome.sent_ms.items() if begin <= at < end]
+        waits = [outcome.done_ms[id] - outcome.sent_ms[id] for id in ids if id in outcome.done_ms]
+        lines[kind].add(packets, waits, [outcome.verdict.jobs[id] for id in ids if id in outcome.verdict.jobs])
+    return lines
+
+
+def _totals(outcome: Outcome) -> Sheet:
+    sheet = Sheet("Jobs", ("kind", "sent", "done", "refused", "not delivered", "never answered"))
+    for kind in ("play", "skip", "pause", "resume", "volume"):
+        jobs = [job for job in outcome.sent if job.kind == kind]
+        counts = [sum(job.outcome == each for job in jobs) for each in (DONE, REFUSED, FAILED, SILENT)]
+        sheet.rows.append(Row((kind, len(jobs), *counts), counts[3] == 0))
+    return sheet

@@ -1,0 +1,171 @@
+"""Promise 8: every failure has a sentence. Each dependency, in each trouble, under each class of command."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from playground.library import tone
+from playground.twin.client import TwinError
+from playground.twin.seen import Reply, Unanswered
+from tests.chaos.cluster import Cluster, Shape
+from tests.chaos.part import Run
+from tests.chaos.report import Result, Row, Sheet
+from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.troubles import CLASSES, DEFERRED, DONE, FAILED, TROUBLES, UNKNOWN, Trouble, told
+
+IN_TIME_MS = 2_500
+SHARDS = 2
+PEOPLE = 12
+LONG_TONE, OTHER_TONE = "long440", "long660"
+TONE_SECONDS = 600.0
+MENDED_SECONDS = 40.0
+FINAL_SECONDS = 60.0
+ROUND_SECONDS = 0.4
+"""Between two of a class, so that not all meet the same moment."""
+
+
+_TURNS = itertools.count()
+
+
+@dataclass
+class Asked:
+    """One command, its first answer and, where that was a deferral, how it went on."""
+
+    kind: str
+    first_ms: float
+    outcome: str
+    deferred: bool
+    text: str = ""
+
+
+async def run(asked: Run) -> Result:
+    """Three (or ten) commands of each class in each cell of the table."""
+    folder = asked.tones / "sentences"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frequency in ((LONG_TONE, 440), (OTHER_TONE, 660)):
+        if not (folder / f"{name}.webm").exists():
+            tone(folder / f"{name}.webm", frequency, TONE_SECONDS)
+    shape = Shape(voice_nodes=2, audio_nodes=2, http=2, shards=SHARDS, troubled=True)
+    result = Result("sentences")
+    async with Cluster(asked.folder, folder, shape, asked.log) as cluster:
+        rooms = await open_rooms(cluster.twin, SHARDS, SHARDS, PEOPLE)
+        for room in rooms:
+            await room.ask("play", query=LONG_TONE)
+            await room.ask("play", query=OTHER_TONE)
+            await room.ear.hears(440, within=15)
+        sheet = Sheet(
+            "Each dependency in trouble: what people read, and the slowest first answer (ms)",
+            ("dependency", "trouble", *CLASSES, "control back (s)"),
+        )
+        for trouble in TROUBLES:
+            asked.log("chaos", f"--- {trouble.dependency} {trouble.what}")
+            answers, back = await _cell(cluster, rooms, trouble, 10 if asked.long else 3)
+            _tell(result, sheet, trouble, answers, back)
+        for crash in cluster.processes.crashes:
+            result.missed.append(f"{crash.name} ended by itself with {crash.code} after {crash.at:.0f} s")
+    result.sheets.append(sheet)
+    return result
+
+
+async def _cell(cluster: Cluster, rooms: list[Room], trouble: Trouble, rounds: int) -> tuple[list[Asked], float | None]:
+    """Commands in the midst of a trouble, and how many seconds after it there was control again."""
+    asking: list[asyncio.Task[Asked]] = []
+    async with asyncio.TaskGroup() as tasks:
+        async with trouble.make(cluster):
+            first: list[asyncio.Future[None]] = []
+            for number in range(rounds):
+                for kind in CLASSES:
+                    answered = asyncio.get_running_loop().create_future()
+                    first.append(answered)
+                    work = _ask(cluster, rooms[number % len(rooms)], kind, answered)
+                    asking.append(tasks.create_task(work, name=kind))
+                await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.gather(*first)
+        begun = time.monotonic()
+        try:
+            await asyncio.gather(*(_control_back(room) for room in rooms))
+            back = time.monotonic() - begun
+        except TimeoutError:
+            back = None
+    return [task.result() for task in asking], back
+
+
+async def _ask(cluster: Cluster, room: Room, kind: str, answered: asyncio.Future[None]) -> Asked:
+    try:
+        try:
+            reply = await _send(cluster, room, kind)
+        finally:
+            answered.set_result(None)
+        first_ms = reply.elapsed_ms or 0.0
+        if reply.failed is not None:
+            return Asked(kind, first_ms, FAILED, False, str(reply.reason))
+        if kind == "ping":
+            return Asked(kind, first_ms, DONE if reply.type == 1 else UNKNOWN, False)
+        deferred = reply.type in (5, 6)
+        text = (await reply.answer(timeout=FINAL_SECONDS)).text
+        return Asked(kind, first_ms, told(text), deferred, text)
+    except Unanswered as unanswered:
+        return Asked(kind, first_ms, DEFERRED, True, str(unanswered))
+    except (TwinError, LookupError) as error:
+        return Asked(kind, 0.0, UNKNOWN, False, repr(error))
+
+
+async def _send(cluster: Cluster, room: Room, kind: str) -> Reply:
+    number = next(_TURNS)  # by turns, as nobody may send much
+    match kind:
+        case "play":
+            return await room.say("play", number, query=OTHER_TONE)
+        case "control":
+            return await room.say("volume", number, percent=20 + number % 80)
+        case "read":
+            return await room.say("queue", number)
+        case "help":
+            return await room.say("help", number)
+        case "button":
+            messages = [
+                each for each in await room.text.messages() if any(b.get("label") == "Skip" for b in each.buttons)
+            ]
+            label = next(b["label"] for b in messages[-1].buttons if b.get("label") in ("Pause", "Resume"))
+            return await room.people[number % PEOPLE].click(messages[-1], label)
+        case _:
+            return await cluster.twin.ping()
+
+
+async def _control_back(room: Room) -> None:
+    """Until a command is done again."""
+    async with asyncio.timeout(MENDED_SECONDS):
+        while True:
+            reply = await room.say("volume", next(_TURNS), percent=50)
+            if reply.failed is None:
+                try:
+                    if told((await reply.answer(timeout=10)).text) == DONE:
+                        return
+                except Unanswered:
+                    continue
+            await asyncio.sleep(0.25)
+
+
+def _tell(result: Result, sheet: Sheet, trouble: Trouble, answers: list[Asked], back: float | None) -> None:
+    where = f"{trouble.dependency} {trouble.what}"
+    cells, good = [], True
+    for kind in CLASSES:
+        them = [each for each in answers if each.kind == kind]
+        slowest = max(each.first_ms for each in them)
+        words = Counter(f"later {each.outcome}" if each.deferred else each.outcome for each in them)
+        cells.append(f"{', '.join(f'{times} {word}' for word, times in words.items())}; {slowest:.0f}")
+        if slowest >= IN_TIME_MS:
+            result.missed.append(f"{where}, {kind}: first answered after {slowest:.0f} ms")
+            good = False
+        for each in them:
+            if not trouble.allows(kind, each.outcome, deferred=each.deferred):
+                good = False
+                result.missed.append(f"{where}, {kind}: {each.outcome}: {each.text[:150]!r}")
+        result.figures.setdefault(where, {})[kind] = {"slowest_ms": round(slowest, 1), "told": dict(words)}
+    if back is None:
+        good = False
+        result.missed.append(f"{where}: no control {MENDED_SECONDS:g} s after it was mended")
+    sheet.rows.append(Row((trouble.dependency, trouble.what, *cells, "never" if back is None else f"{back:.1f}"), good))

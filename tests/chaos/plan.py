@@ -1,0 +1,129 @@
+"""What will happen, decided before anything does: the same seed makes the same plan."""
+
+from __future__ import annotations
+
+import random
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+FAULT_EVERY: Final = 2.8
+"""Seconds from one fault to the next, at most."""
+FIRST_FAULT: Final = 2.0
+TAIL: Final = 4.0
+"""Seconds of jobs after the last fault."""
+
+
+class Kind(StrEnum):
+    """What is done to the system."""
+
+    VOICE_KILL = "voice node killed"
+    VOICE_TERM = "voice node asked to end"
+    VOICE_STOP = "voice node frozen"
+    VOICE_ROLL = "all voice nodes replaced"
+    HTTP_KILL = "HTTP process killed"
+    HTTP_TERM = "HTTP process asked to end"
+    HTTP_STOP = "HTTP process frozen"
+    AUDIO_KILL = "audio node killed"
+    AUDIO_TERM = "audio node asked to end"
+    AUDIO_STOP = "audio node frozen"
+    GATEWAY_CUT = "gateway socket cut"
+    RESUME_REFUSED = "gateway RESUME refused"
+    VOICE_CUT = "voice connection cut"
+    REDIS_KILL = "Redis killed, back with its AOF"
+    REDIS_STOP = "Redis frozen"
+    REST_SLOW = "Discord REST slow"
+    REST_500 = "Discord REST answers 500"
+    REST_429 = "Discord REST answers 429"
+
+
+LONGEST: Final = {Kind.REDIS_STOP: 5.0, Kind.REST_SLOW: 6.0, Kind.REST_500: 6.0, Kind.REST_429: 6.0}
+"""Seconds that a fault lasts at most, where it is not 15."""
+FROZEN: Final = (1.0, 15.0)
+
+
+class Job(NamedTuple):
+    """Somebody uses a command. ``tone`` is the number of the tone to play, never twice in a guild."""
+
+    at: float
+    guild: int
+    person: int
+    kind: str
+    tone: int | None = None
+    where: str | None = None
+    percent: int | None = None
+    twice: bool = False
+
+
+class Fault(NamedTuple):
+    """Something is done to what ``target`` chooses, for so many seconds."""
+
+    at: float
+    kind: Kind
+    target: int
+    seconds: float
+
+
+class Plan(NamedTuple):
+    """Everything, in order of time (s)."""
+
+    jobs: list[Job]
+    faults: list[Fault]
+    seconds: float
+
+
+MIX: Final[tuple[tuple[str, int], ...]] = (("play", 50), ("skip", 20), ("hold", 15), ("volume", 10), ("twice", 5))
+
+
+def make_plan(
+    seed: int, *, jobs: int, guilds: int, repeats: int, people: int = 2, longest: float = FROZEN[1], faults: bool = True
+) -> Plan:
+    """``repeats`` faults of each kind, in any order, and ``jobs`` jobs spread evenly over the same time."""
+    random_faults, random_jobs = random.Random(f"{seed} faults"), random.Random(f"{seed} jobs")
+    kinds = [kind for kind in Kind for _ in range(repeats)] if faults else []
+    random_faults.shuffle(kinds)
+    at, planned = FIRST_FAULT, []
+    for kind in kinds:
+        most = min(longest, LONGEST.get(kind, FROZEN[1]))
+        planned.append(Fault(at, kind, random_faults.randrange(1 << 16), random_faults.uniform(FROZEN[0], most)))
+        at += random_faults.uniform(0.7, 1.0) * FAULT_EVERY
+    seconds = max(at + TAIL, jobs / 20)
+    return Plan(_jobs(random_jobs, jobs, guilds, people, seconds), planned, seconds)
+
+
+def _jobs(source: random.Random, count: int, guilds: int, people: int, seconds: float) -> list[Job]:
+    names, weights = [name for name, _ in MIX], [weight for _, weight in MIX]
+    tones = [0] * guilds
+    planned = []
+    for at in sorted(source.uniform(0, seconds) for _ in range(count)):
+        guild, person = source.randrange(guilds), source.randrange(people)
+        chosen = source.choices(names, weights)[0]
+        twice = chosen == "twice"
+        if twice:
+            chosen = source.choices(names[:-1], weights[:-1])[0]
+        match chosen:
+            case "play":
+                where = source.choices(("end", "next", "now"), (80, 10, 10))[0]
+                planned.append(Job(at, guild, person, "play", tones[guild], where, twice=twice))
+                tones[guild] += 1
+            case "hold":
+                planned.append(Job(at, guild, person, source.choice(("pause", "resume")), twice=twice))
+            case "volume":
+                planned.append(Job(at, guild, person, "volume", percent=source.randint(20, 100), twice=twice))
+            case _:
+                planned.append(Job(at, guild, person, "skip", twice=twice))
+    return planned
+
+
+FIRST_TONE_HZ: Final = 400.0
+TONE_STEP_HZ: Final = 40.0
+
+
+def tone_hz(number: int) -> float:
+    """The frequency of a tone, Hz."""
+    return FIRST_TONE_HZ + TONE_STEP_HZ * number
+
+
+def tone_of(frequency: float) -> int | None:
+    """The tone that a heard frequency is; ``None`` for what is between two of them."""
+    number = round((frequency - FIRST_TONE_HZ) / TONE_STEP_HZ)
+    return number if number >= 0 and abs(frequency - tone_hz(number)) <= TONE_STEP_HZ / 4 else None
