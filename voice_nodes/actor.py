@@ -14,8 +14,8 @@ from typing import TypeVar
 import msgspec
 
 from tonearm.discord import cards
-from tonearm.errors import LeaseLost, Refused, UserError
-from tonearm.jobs.job import Answer, Job
+from tonearm.errors import Away, LeaseLost, Refused, UserError
+from tonearm.jobs.job import Answer, DeadLetter, Job
 from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
@@ -23,8 +23,8 @@ from tonearm.music.player import Player
 from tonearm.music.track import Loaded, Track
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.settings import GuildSettings
-from tonearm.redis import guilds
-from tonearm.redis.client import FAILURES, Client
+from tonearm.redis import dead, guilds
+from tonearm.redis.client import FAILURES, Client, Refusal, is_for_good
 from tonearm.sentences import Sentence
 from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS, context
 from voice_nodes.announcer import Announcer
@@ -41,6 +41,22 @@ T = TypeVar("T")
 EPHEMERAL = 1 << 6
 IDLE_SECONDS = 600.0
 """After this long without a job, the actor of a guild whose player is nowhere ends."""
+
+
+MOST_ATTEMPTS = 3
+"""A job that fails in a way that nobody expected, or whose node does not live to its end, is given up after so many."""
+
+RETRY_AFTER = (0.1, 0.4, 1.6)
+"""Seconds between attempts of a job that needs something which is away."""
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    """What becomes of a job. ``given_up`` says why it goes to the dead letters."""
+
+    outcome: str
+    answer: Answer | None = None
+    change: Change | None = None
+    given_up: str = ""
 
 
 class GuildActor:
@@ -149,22 +165,15 @@ class GuildActor:
 
     async def _do(self, received: Received) -> None:
         job = received.job
-        kind = type(job.action).__struct_config__.tag
-        change: Change | None = None
+        kind = "unreadable" if received.unreadable else type(job.action).__struct_config__.tag
+        verdict = await self._judge(received)
         try:
-            change = await self._decide(received)
-            answer = self._answer(job, change)
-            outcome = "done"
-        except UserError as refusal:
-            answer = _private(str(refusal))
-            outcome = refusal.sentence.name.lower()
-        except LeaseLost:
-            raise
-        except Exception:
-            LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild))
-            answer = _private(Sentence.INTERNAL.value.format(id=job.id))
-            outcome = "internal"
-        committed = await self._commit(job.id, change, received=received, answer=answer)
+            committed = await self._conclude(received, verdict)
+        except Refusal as error:
+            LOG.exception("A job can't be written", extra=context(job=job.id, guild=self.guild))
+            verdict = self._give_up(job, f"can't be written: {error}")
+            committed = await self._conclude(received, verdict)
+        outcome = verdict.outcome
         if committed.deferred:
             self._on_deferred(job.id)
         if committed.again:
@@ -177,6 +186,49 @@ class GuildActor:
                 job=job.id, guild=self.guild, kind=kind, outcome=outcome, deferred=committed.deferred or None
             ),
         )
+
+    async def _conclude(self, received: Received, verdict: _Verdict) -> guilds.Committed:
+        return await self._commit(
+            received.job.id, verdict.change, received=received, answer=verdict.answer, reason=verdict.given_up
+        )
+
+    async def _judge(self, received: Received) -> _Verdict:
+        """Try it as often as that may help. Later jobs of the guild wait meanwhile."""
+        job = received.job
+        if received.unreadable:
+            return self._give_up(job, received.unreadable)
+        if received.again:
+            tries, done = await self._patiently(lambda: dead.count_attempt(self._redis, self._shard, job.id))
+            if done:
+                return _Verdict("again")
+            if tries >= MOST_ATTEMPTS:  # and once before it was taken over
+                return self._give_up(job, f"was begun {tries} times and never finished: it may end its node")
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                change = await self._decide(received)
+                return _Verdict("done", self._answer(job, change), change)
+            except LeaseLost:
+                raise
+            except UserError as error:
+                reason = f"{type(error).__name__} ({error.sentence.name})"
+                # A person is told at once, and may ask again; what nobody waits for is tried again by us.
+                if job.reply is not None or not isinstance(error, Away):
+                    return _Verdict(error.sentence.name.lower(), _private(str(error)))
+                last = attempt > len(RETRY_AFTER)
+            except Exception as error:
+                LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild, attempt=attempt))
+                reason = type(error).__name__
+                last = attempt >= MOST_ATTEMPTS
+            wait = 0.0 if last else RETRY_AFTER[attempt - 1]
+            if last or self._lease.now_ms() + wait * 1000 > received.asked_ms + job.valid_ms:
+                return self._give_up(job, f"{reason}, {attempt} times")
+            await asyncio.sleep(wait)
+
+    def _give_up(self, job: Job, reason: str) -> _Verdict:
+        LOG.error("A job is given up: %s", reason, extra=context(job=job.id, guild=self.guild))
+        return _Verdict("dead", _private(Sentence.INTERNAL.value.format(id=job.id)), given_up=reason)
 
     async def _decide(self, received: Received) -> Change:
         job = received.job
@@ -251,10 +303,20 @@ class GuildActor:
         return self._view.first.track if self._view.first else None
 
     async def _commit(
-        self, id: str, change: Change | None, *, received: Received | None = None, answer: Answer | None = None
+        self,
+        id: str,
+        change: Change | None,
+        *,
+        received: Received | None = None,
+        answer: Answer | None = None,
+        reason: str = "",
     ) -> guilds.Committed:
-        """Write it, and show what is so now."""
+        """Write it, and show what is so now. With a ``reason`` the job goes to the dead letters."""
         job = received.job if received else None
+        letter = None
+        if received is not None and reason:
+            kept = None if received.unreadable else msgspec.structs.replace(received.job, reply=None)
+            letter = DeadLetter(id, self.guild, reason, self._lease.now_ms(), kept)
         committed = await self._patiently(
             lambda: guilds.commit(
                 self._redis,
@@ -269,6 +331,7 @@ class GuildActor:
                 user=job.user if job else None,
                 answer=answer,
                 reply=job.reply if job else None,
+                dead=letter,
             )
         )
         before = self._view.player.playing
@@ -285,13 +348,19 @@ class GuildActor:
         self.announcer.show(self._view)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """``call``, again and again while Redis is away and the shard is ours."""
+        """``call``, again and again while Redis is away and the shard is ours.
+
+        Raises:
+            Refusal: Redis is there and refuses, and would refuse it again.
+        """
         backoff = Backoff()
         while True:
             self._lease.check()
             try:
                 return await call()
             except FAILURES as error:
+                if is_for_good(error):
+                    raise
                 LOG.warning("Redis does not answer: %r", error, extra=context(guild=self.guild))
             await backoff.wait()
 

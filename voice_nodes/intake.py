@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import msgspec
 
-from tonearm.jobs.job import Job, decode_job
+from tonearm.jobs.job import Job, Reply, decode_job
+from tonearm.music.actions import Stop
 from tonearm.redis import keys
 from tonearm.redis.client import FAILURES, Client
 from tonearm.telemetry import LOG, context
@@ -18,12 +19,29 @@ BATCH = 100
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A job as it was taken from the stream. ``asked_ms`` is when it was handed over."""
+    """A job as it was taken from the stream. ``asked_ms`` is when it was handed over.
+
+    ``again`` tells that somebody had it in hand before. ``unreadable`` says why it can't be read; ``job`` then holds
+    no more than could be made out, and is not to be done.
+    """
 
     job: Job
     entry: str
     asked_ms: int
     seen_play: str | None
+    again: bool = False
+    unreadable: str = ""
+
+
+class _Wreck(msgspec.Struct, frozen=True):
+    """What must be known of a job to tell its person that it can't be done."""
+
+    id: str
+    guild: int
+    reply: Reply | None = None
+
+
+_decode_wreck = msgspec.json.Decoder(_Wreck).decode
 
 
 class Intake:
@@ -72,7 +90,7 @@ class Intake:
             )
             start = answer[0].decode()
             for entry, fields in answer[1]:
-                await self._pass_on(entry, fields)
+                self._pass_on(entry, fields, again=True)
             if start == "0-0":
                 return
 
@@ -83,19 +101,27 @@ class Intake:
         )
         for batch in _batches(answer):
             for entry, fields in batch:
-                await self._pass_on(entry, fields)
+                self._pass_on(entry, fields)
 
-    async def _pass_on(self, entry: bytes, fields: dict[bytes, bytes]) -> None:
+    def _pass_on(self, entry: bytes, fields: dict[bytes, bytes], *, again: bool = False) -> None:
         name = entry.decode()
+        unreadable = ""
         try:
             job = decode_job(fields[b"j"])
         except (KeyError, msgspec.DecodeError) as error:
-            LOG.error("A job can't be read and is dropped: %s", error, extra=context(shard=self._shard, entry=name))
-            await self._client.xack(self._stream, keys.JOB_GROUP, name)
-            await self._client.xdel(self._stream, name)
-            return
+            LOG.error("A job can't be read: %s", error, extra=context(shard=self._shard, entry=name))
+            unreadable = f"can't be read: {error}"
+            wreck = _salvage(name, fields)
+            job = Job(wreck.id, wreck.guild, 0, 0, Stop(), 0, wreck.reply)
         play = fields.get(b"p", b"").decode() or None
-        self._deliver(Received(job, name, int(name.partition("-")[0]), play))
+        self._deliver(Received(job, name, int(name.partition("-")[0]), play, again, unreadable))
+
+
+def _salvage(entry: str, fields: dict[bytes, bytes]) -> _Wreck:
+    try:
+        return _decode_wreck(fields[b"j"])
+    except (KeyError, msgspec.DecodeError):
+        return _Wreck(f"x:{entry}", 0)
 
 
 def _batches(answer: Any) -> list[list[tuple[bytes, dict[bytes, bytes]]]]:

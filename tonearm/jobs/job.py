@@ -44,6 +44,20 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: str | None = None
 
 
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job that was given up: its id, why, and when by Redis' clock.
+
+    ``job`` is ``None`` when it could not be read. No token: it lacks its reply, so nobody hears of it when it is handed
+    over again.
+    """
+
+    id: str
+    guild: int
+    reason: str
+    at_ms: int
+    job: Job | None = None
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the person is to see.
 
@@ -60,4 +74,13 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 decode_job = msgspec.json.Decoder(Job).decode
+decode_dead = msgspec.json.Decoder(DeadLetter).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+def replayed(job: Job) -> Job:
+    """``job`` under another name, which is the same whenever the same job is handed over again: ``<id>:r<n>``."""
+    first, mark, count = job.id.rpartition(":r")
+    if mark and count.isdecimal():
+        return msgspec.structs.replace(job, id=f"{first}:r{int(count) + 1}", reply=None)
+    return msgspec.structs.replace(job, id=f"{job.id}:r1", reply=None)

@@ -20,6 +20,9 @@ HOT_TIMEOUT = 0.4
 FAILURES = (redis.exceptions.RedisError, OSError, TimeoutError)
 """What a call raises when Redis is down, hanging or refusing."""
 
+Refusal = redis.exceptions.ResponseError
+"""What a call raises when Redis is there and refuses."""
+
 Client = aioredis.Redis
 """What the rest of the code is written against."""
 
@@ -59,6 +62,14 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
     pool = client.connection_pool
     pool.connection_class = prompt(pool.connection_class)
     return client
+
+
+def is_for_good(error: BaseException) -> bool:
+    """Whether Redis is there and would refuse the same call again: keys of another type, a script that breaks.
+
+    All else passes: loading, read-only, full, a slot that moves.
+    """
+    return type(error) is Refusal and not str(error).startswith(("BUSY ", "MISCONF", "NOREPLICAS"))
 
 
 async def now_ms(client: Client, key: str = keys.SHARD_COUNT) -> int:

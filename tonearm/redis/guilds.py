@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from tonearm.errors import LeaseLost
-from tonearm.jobs.job import Answer, Reply, encode
+from tonearm.jobs.job import Answer, DeadLetter, Reply, encode
 from tonearm.music.change import Change
 from tonearm.music.player import Player
 from tonearm.music.track import Entry
@@ -19,6 +19,7 @@ from tonearm.redis.script import Script
 
 KEPT_HISTORY = 100
 KEPT_LOG = 1_000
+KEPT_DEAD = 1_000
 UNCONFIRMED_MS = 1_000
 """How long after its window an answer that nobody confirmed is edited in."""
 
@@ -106,11 +107,12 @@ async def commit(
     user: int | None = None,
     answer: Answer | None = None,
     reply: Reply | None = None,
+    dead: DeadLetter | None = None,
 ) -> Committed:
     """Write one step: the state, the queue, the history, the log, the answer and the acknowledgement, or nothing.
 
     Without ``change`` only the answer and the acknowledgement are written (a refusal). ``before`` is what the change
-    was made from.
+    was made from. ``dead`` tells of a job that is not done, and goes to the dead letters.
 
     Raises:
         LeaseLost: ``token`` is not the shard's any more. Nothing was written.
@@ -144,6 +146,8 @@ async def commit(
         UNCONFIRMED_MS,
         guild,
         int(player.voice_channel is not None),
+        encode(dead) if dead else b"",
+        KEPT_DEAD,
     ]
     for added in (*prepend, *append):
         args += [added.id, encode(added)]
@@ -162,6 +166,7 @@ async def commit(
             keys.log(shard, guild),
             keys.outbox(shard),
             keys.active(shard),
+            keys.dead(shard),
         ],
         args,
     )

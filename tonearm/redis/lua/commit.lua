@@ -1,10 +1,11 @@
 -- One step of a guild, all of it or nothing: state, queue, history, log, answer, acknowledgement.
 -- KEYS 1 lease  2 record  3 jobs  4 waiting  5 player  6 queue  7 entries  8 history  9 log  10 outbox
---      11 active guilds
+--      11 active guilds  12 dead letters
 -- ARGV 1 token  2 id  3 stream entry ('' for an event)  4 state ('' to keep)  5 play  6 log entry ('' for none)
 --      7 played ('' for none)  8 clear  9 take first  10 prepended  11 appended  12 answer ('' for none)
 --      13 reply ('' for none)  14 reply's channel  15 record's life (ms)  16 kept history  17 kept log
---      18 grace before an unconfirmed answer is edited in (ms)  19 guild  20 should be in a channel, then id and entry of each prepended and appended one
+--      18 grace before an unconfirmed answer is edited in (ms)  19 guild  20 should be in a channel  21 dead letter ('' for none)
+--      22 kept dead letters, then id and entry of each prepended and appended one
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'lost'} end
 
 local function finish()
@@ -31,7 +32,7 @@ if ARGV[9] == '1' then
   local first = redis.call('ZPOPMIN', KEYS[6])
   if first[1] then redis.call('HDEL', KEYS[7], first[1]) end
 end
-local next_arg = 21
+local next_arg = 23
 local function add(count, edge, step)
   if count == 0 then return end
   local at = redis.call('ZRANGE', KEYS[6], edge, edge, 'WITHSCORES')
@@ -56,6 +57,8 @@ if ARGV[6] ~= '' then
   redis.call('RPUSH', KEYS[9], ARGV[6])
   redis.call('LTRIM', KEYS[9], -ARGV[17], -1)
 end
+
+if ARGV[21] ~= '' then redis.call('XADD', KEYS[12], 'MAXLEN', ARGV[22], '*', 'd', ARGV[21]) end
 
 redis.call('HSET', KEYS[2], 'done', '1')
 if ARGV[12] ~= '' then

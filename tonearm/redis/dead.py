@@ -1,0 +1,78 @@
+"""Jobs that were given up, and how often a job that was taken over has been tried."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, cast
+
+import msgspec
+
+from tonearm.jobs.job import DeadLetter, decode_dead, encode, replayed
+from tonearm.redis import keys
+from tonearm.redis.client import Client
+from tonearm.redis.handover import RECORD_MS
+from tonearm.redis.script import Script
+
+_replay = Script("replay")
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A dead letter where it lies."""
+
+    shard: int
+    entry: str
+    letter: DeadLetter
+
+
+async def fetch_dead(client: Client, shard: int, *, most: int = 1_000) -> list[Kept]:
+    """The dead letters of a shard, oldest first.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    entries = await cast("Awaitable[list[Any]]", client.xrange(keys.dead(shard), count=most))
+    return [Kept(shard, entry.decode(), decode_dead(fields[b"d"])) for entry, fields in entries]
+
+
+async def replay(client: Client, kept: Kept) -> str:
+    """Hand the job over again, once: ``queued``, ``gone`` (another did it before), ``ownerless`` (no voice node is
+    there to do it; it is kept) or ``unreadable``.
+
+    Its time begins anew. Nobody hears its answer.
+
+    Raises:
+        RedisError: Redis doesn't answer. It may have been handed over; to ask again is safe.
+    """
+    letter = kept.letter
+    if letter.job is None:
+        return "unreadable"
+    job = replayed(letter.job)
+    said: bytes = await _replay(
+        client,
+        [
+            keys.dead(kept.shard),
+            keys.jobs(kept.shard),
+            keys.lease(kept.shard),
+            keys.record(kept.shard, job.id),
+            keys.waiting(kept.shard, job.guild),
+            keys.player(kept.shard, job.guild),
+        ],
+        [kept.entry, job.id, encode(job), RECORD_MS],
+    )
+    return said.decode()
+
+
+async def count_attempt(client: Client, shard: int, job: str) -> tuple[int, bool]:
+    """A job that was taken over is about to be tried: how often it has been since, this time included, and whether it
+    is done already.
+
+    Raises:
+        RedisError: Redis doesn't answer. It may have been counted.
+    """
+    record = keys.record(shard, job)
+    pipe = client.pipeline(transaction=False)
+    pipe.hincrby(record, "tries", 1)
+    pipe.hexists(record, "done")
+    pipe.pexpire(record, RECORD_MS, nx=True)
+    tries, done, _ = await pipe.execute()
+    return int(tries), bool(done)
