@@ -42,7 +42,7 @@ CLOCK_JUMPS = Counter("tonearm_clock_jumps_total", "Times that this process stoo
 SESSION_STARTS_LEFT = Gauge("tonearm_gateway_session_starts_left", "Gateway sessions that may still be started today.")
 ORPHANS = Counter("tonearm_orphans_total", "Players that Lavalink had and nobody wanted, destroyed.")
 VOICE_REJOINS = Counter(
-    "tonearm_voice_rejoins_total", "Voice connections that had to be made anew, by cause.", ["cause"]
+    "tonearm_voice_rejoins_total", "Voice connections that had to be made anew, by reason.", ["reason"]
 )
 TRACK_ENDS = Counter("tonearm_track_ends_total", "Tracks that ended, by reason.", ["reason"])
 EVENTS_DROPPED = Counter("tonearm_events_dropped_total", "Lavalink's events about a play that was over.", ["kind"])

@@ -27,6 +27,7 @@ from tonearm.settings import PREFIX
 if TYPE_CHECKING:
     from tests.e2e.conftest import OpenRoom, Room
 
+TAIL = Sentence.TRACK_BROKEN.value.partition("{reason}")[2]
 IN_TIME_MS = 2_500
 
 
@@ -71,7 +72,7 @@ async def test_nothing_is_found(room: Room) -> None:
 async def test_a_broken_track_is_told_of(room: Room, system: System) -> None:
     no_music = system.environ[f"{PREFIX}DISCORD_API_URL"] + "/gateway"
     text = await read(await room.say("play", query=no_music))
-    assert text.startswith(f"“{no_music}” can't be played: ")
+    assert text.startswith(Sentence.TRACK_BROKEN.format(query=no_music, reason="").removesuffix(TAIL))
 
 
 async def test_a_full_queue(room: Room, system: System) -> None:
@@ -272,7 +273,7 @@ async def test_a_killed_voice_node_comes_back_with_music_and_queue(open_room: Op
     await room.ear.hears(440)
     since = await room.twin.mark()
     await fragile.supervisor.kill("voice-node")
-    await room.twin.wait_for("session_ready", since=since, timeout=30)
+    await room.twin.wait_for("session_resumed", since=since, timeout=30)
     await room.ear.hears(440, within=15)
     await room.ask("skip")
     await room.ear.hears(660)
