@@ -6,13 +6,15 @@ import argparse
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import aiohttp
 import msgspec
 
+from tonearm.addresses import DNS, addresses_of, session_to
 from tonearm.errors import SettingsError
 from tonearm.redis.client import FAILURES, connect
-from tonearm.settings import DECLARED, PREFIX, Settings, explain, load
+from tonearm.settings import DECLARED, PREFIX, LavalinkNode, Settings, explain, load
 
 TIMEOUT = 5.0
 OLDEST_LAVALINK = (4, 2, 2)
@@ -111,21 +113,34 @@ async def _discord(settings: Settings) -> list[Finding]:
 
 
 async def _lavalink(settings: Settings) -> list[Finding]:
-    findings = []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as http:
-        for node in settings.lavalink_nodes:
-            name = f"Lavalink at {node.url}"
-            try:
-                response = await http.get(f"{node.url}/v4/info", headers={"Authorization": node.password})
-                async with response:
-                    info = await response.json() if response.status == 200 else {}
-                    status = response.status
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                remedy = f"Check {PREFIX}LAVALINK_NODES, and that the server runs."
-                findings.append(Finding(name, f"does not answer ({error!r})", remedy))
-                continue
-            findings.append(_judge_lavalink(name, status, info))
-    return findings
+    return [finding for node in settings.lavalink_nodes for finding in await _lavalink_node(node)]
+
+
+async def _lavalink_node(node: LavalinkNode) -> list[Finding]:
+    """A name that stands for several servers has a finding for each."""
+    url = node.url.removeprefix(DNS)
+    addresses: tuple[str | None, ...] = (None,)
+    if url != node.url:
+        try:
+            addresses = await addresses_of(url)
+        except OSError as error:
+            remedy = f"Check the name in {PREFIX}LAVALINK_NODES."
+            return [Finding(f"Lavalink at {node.url}", f"has no address ({error})", remedy)]
+    return [await _lavalink_at(url, node.password, address) for address in addresses]
+
+
+async def _lavalink_at(url: str, password: str, address: str | None) -> Finding:
+    name = f"Lavalink at {url}" + (f" ({address})" if address else "")
+    try:
+        async with session_to(address, TIMEOUT) as http:
+            response = await http.get(f"{url}/v4/info", headers={"Authorization": password})
+            async with response:
+                info = msgspec.json.decode(await response.read(), type=dict[str, Any]) if response.status == 200 else {}
+                return _judge_lavalink(name, response.status, info)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Finding(name, f"does not answer ({error!r})", f"Check {PREFIX}LAVALINK_NODES, and that the server runs.")
+    except msgspec.DecodeError:
+        return Finding(name, "is not a Lavalink server", f"Check {PREFIX}LAVALINK_NODES.")
 
 
 def _judge_lavalink(name: str, status: int, info: dict[str, dict[str, object]]) -> Finding:
