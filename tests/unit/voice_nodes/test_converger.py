@@ -1,0 +1,211 @@
+"""What the converger does for what the state says and what was done before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import AsyncMock, MagicMock, create_autospec
+
+import discord
+import pytest
+
+from tests.support.scenes import HERE, NOW, busy, idle
+from tests.support.voice_nodes import GUILD, running
+from tonearm.errors import DiscordAway, LavalinkAway
+from tonearm.music.events import Disconnected, Event
+from tonearm.music.player import Player
+from voice_nodes import converger as module
+from voice_nodes.backoff import Backoff
+from voice_nodes.converger import JOIN_FAILED, Converger
+from voice_nodes.gateway import Gateway
+from voice_nodes.lavalink import Sound, Wanted
+from voice_nodes.voicelink import VoiceLink
+
+
+class World:
+    """A converger between doubles of Discord and Lavalink; ``calls`` is what it did, in order."""
+
+    def __init__(self) -> None:
+        self.calls: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.fails: dict[str, list[Exception]] = {}
+        self.link: Any = None
+        self.known = True
+        self.gateway = create_autospec(Gateway, instance=True)
+        self.gateway.get_guild.return_value = create_autospec(discord.Guild, instance=True)
+        self.gateway.caller_channel.return_value = None
+        self.gateway.is_unavailable.return_value = False
+        self.gateway.voice_channel.side_effect = lambda guild, channel: MagicMock(id=channel) if self.known else None
+        self.sound = create_autospec(Sound, instance=True)
+        self.sound.link.side_effect = lambda guild: self.link
+        self.sound.join = AsyncMock(side_effect=self._join)
+        self.sound.leave = AsyncMock(side_effect=lambda guild: self._note("leave", None))
+        self.sound.update = AsyncMock(side_effect=self._update)
+        self.sound.reconnect_voice = AsyncMock(side_effect=lambda guild: self._note("reconnect", None))
+        self.now = NOW
+        self.converger = Converger(
+            GUILD,
+            gateway=self.gateway,
+            sound=self.sound,
+            now_ms=lambda: self.now,
+            submit=self.events.put_nowait,
+        )
+
+    def _note(self, name: str, what: Any) -> None:
+        self.calls.put_nowait((name, what))
+        if self.fails.get(name):
+            raise self.fails[name].pop(0)
+
+    def _join(self, channel: Any) -> None:
+        self._note("join", channel.id)
+        self.link = create_autospec(VoiceLink, instance=True)
+        self.link.linked = asyncio.Event()
+        self.link.linked.set()
+        self.link.channel = channel
+
+    def _update(self, guild: int, wanted: Wanted, *, new_track: bool) -> None:
+        assert guild == GUILD
+        self._note("update", (wanted, new_track))
+
+    async def next(self) -> tuple[str, Any]:
+        return await asyncio.wait_for(self.calls.get(), 5)
+
+    async def names(self, number: int) -> list[str]:
+        return [(await self.next())[0] for _ in range(number)]
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(module, "Backoff", lambda: Backoff(0.001, 0.01))
+    world = World()
+    async with running(world.converger.run()):
+        yield world
+
+
+async def playing(world: World, player: Player) -> None:
+    """``player`` is what Lavalink does."""
+    world.converger.show(player)
+    assert await world.names(2) == ["join", "update"]
+
+
+async def test_who_should_be_somewhere_joins_and_then_plays(world: World) -> None:
+    player = busy()
+    world.converger.show(player)
+    assert await world.next() == ("join", HERE)
+    name, (wanted, new_track) = await world.next()
+    assert (name, new_track) == ("update", True)
+    assert player.playing is not None
+    assert wanted == Wanted(player.playing.play, player.playing.entry.track.encoded, 10_000, False, 100)
+
+
+async def test_what_was_started_just_now_is_heard_from_its_beginning(world: World) -> None:
+    player = busy()
+    assert player.playing is not None
+    world.converger.begins(player.playing.play)
+    world.converger.show(player)
+    assert await world.next() == ("join", HERE)
+    assert (await world.next())[1][0].position_ms == 0
+    world.converger.session_lost()
+    assert await world.names(1) == ["reconnect"]
+    assert (await world.next())[1][0].position_ms == 10_000
+
+
+async def test_who_is_silent_only_joins(world: World) -> None:
+    world.converger.show(idle())
+    assert await world.next() == ("join", HERE)
+    world.converger.show(busy())
+    assert await world.names(1) == ["update"]
+
+
+async def test_pause_and_volume_do_not_begin_the_track_again(world: World) -> None:
+    await playing(world, busy())
+    world.converger.show(busy(paused=False, volume=30))
+    _, (wanted, new_track) = await world.next()
+    assert (wanted.volume, new_track) == (30, False)
+
+
+async def test_the_end_of_the_music_is_told_to_lavalink(world: World) -> None:
+    await playing(world, busy())
+    world.converger.show(idle())
+    _, (wanted, new_track) = await world.next()
+    assert (wanted.encoded, new_track) == (None, True)
+
+
+async def test_what_is_so_already_is_not_done_again(world: World) -> None:
+    await playing(world, busy())
+    world.converger.show(busy())
+    world.converger.show(busy(volume=50))
+    assert (await world.next())[1][0].volume == 50
+    assert world.calls.empty()
+
+
+async def test_who_should_be_nowhere_leaves(world: World) -> None:
+    await playing(world, busy())
+    world.converger.show(Player())
+    assert await world.names(1) == ["leave"]
+
+
+async def test_lavalink_away_is_tried_again(world: World) -> None:
+    world.fails["update"] = [LavalinkAway("x"), LavalinkAway("x"), RuntimeError("a bug")]
+    world.converger.show(busy())
+    assert await world.names(5) == ["join", "update", "update", "update", "update"]
+    assert world.events.empty()
+
+
+@pytest.mark.parametrize("error", [LavalinkAway("x"), DiscordAway("x")])
+async def test_a_join_that_fails_is_told(world: World, error: Exception) -> None:
+    world.fails["join"] = [error]
+    world.converger.show(busy())
+    event = await asyncio.wait_for(world.events.get(), 5)
+    assert event == Disconnected(HERE, f"{JOIN_FAILED}:{HERE}:{NOW}")
+
+
+async def test_without_any_server_nothing_has_failed(world: World) -> None:
+    world.sound.require_alive = AsyncMock(side_effect=[LavalinkAway("none"), LavalinkAway("none"), MagicMock()])
+    world.converger.show(busy())
+    assert await world.names(2) == ["join", "update"]
+    assert world.events.empty()
+
+
+async def test_a_channel_that_is_gone_is_told(world: World) -> None:
+    world.known = False
+    world.converger.show(busy())
+    event = await asyncio.wait_for(world.events.get(), 5)
+    assert event == Disconnected(HERE, f"gone:{HERE}:{NOW}")
+
+
+async def test_a_new_lavalink_session_gets_voice_and_the_track_at_its_position(world: World) -> None:
+    await playing(world, busy())
+    world.now += 5_000
+    world.converger.session_lost()
+    assert await world.names(1) == ["reconnect"]
+    _, (wanted, new_track) = await world.next()
+    assert (wanted.position_ms, new_track) == (15_000, True)
+
+
+async def test_a_new_gateway_session_joins_again(world: World) -> None:
+    await playing(world, busy())
+    link, world.link = world.link, None
+    world.sound.link.side_effect = [link, None, None]
+    world.converger.gateway_lost()
+    link.forget.assert_called_once_with()
+    world.sound.link.side_effect = lambda guild: world.link
+    assert await world.names(2) == ["join", "update"]
+
+
+@pytest.mark.parametrize("code", [4006, 4009])
+async def test_a_voice_session_that_ended_is_joined_again(world: World, code: int) -> None:
+    await playing(world, busy())
+    world.converger.voice_closed(code)
+    assert await world.names(3) == ["leave", "join", "update"]
+
+
+async def test_after_another_voice_close_the_gateway_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.01)
+    await playing(world, busy())
+    world.converger.voice_closed(4014)
+    assert not world.link.linked.is_set()
+    assert await world.names(3) == ["leave", "join", "update"]
