@@ -88,6 +88,7 @@ class GuildActor:
         self._on_end = on_end
         self._pool = pool
         self._first_volume = GuildSettings().default_volume
+        self._token = ""
         self._inbox: asyncio.Queue[Received | Event] = asyncio.Queue()
         self._view = guilds.GuildView(player=Player())
 
@@ -119,7 +120,7 @@ class GuildActor:
         Raises:
             LeaseLost: the shard is another's.
         """
-        self._view = await self._patiently(lambda: guilds.fetch_view(self._redis, self._shard, self.guild))
+        await self._look()
         if not self._view.player.last_play:
             self._first_volume = await default_volume(self._pool, self.guild)
         self._view = self._begun(self._view)
@@ -134,6 +135,11 @@ class GuildActor:
                 # At once with this look, so that nothing can be given to an actor that has ended.
                 self._on_end()
                 return
+
+    async def _look(self) -> None:
+        """See how the guild is; again after Redis was away, as it may have come back with less than we saw."""
+        self._token = self._lease.token
+        self._view = self._begun(await self._patiently(lambda: guilds.fetch_view(self._redis, self._shard, self.guild)))
 
     def _begun(self, view: guilds.GuildView) -> guilds.GuildView:
         """A guild's first player has the volume that the guild has set."""
@@ -152,6 +158,8 @@ class GuildActor:
                     return
                 continue
             try:
+                if self._token != self._lease.token:
+                    await self._look()
                 if isinstance(item, Received):
                     await self._do(item)
                 else:
@@ -355,7 +363,7 @@ class GuildActor:
         """
         backoff = Backoff()
         while True:
-            self._lease.check()
+            await self._lease.until_held()
             try:
                 return await call()
             except FAILURES as error:

@@ -13,6 +13,9 @@ from tonearm.redis.client import FAILURES, Client, now_ms
 from tonearm.telemetry import CLOCK_JUMPS, LEASE_CHANGES, LOG, context
 
 RENEW_EVERY = 2.0
+RETAKE_EVERY = 0.25
+"""Seconds between two attempts to get back a lease that ran out."""
+
 TICK = 0.2
 """Seconds between two looks at the clock."""
 JUMP = 1.0
@@ -31,7 +34,8 @@ class Lease:
     """A held lease.
 
     Redis checks the token of every write. Discord and Lavalink know no token, so :meth:`check` is called immediately
-    before every call to them.
+    before every call to them: who has to call them while the lease has run out loses the shard; who only has to write
+    waits (:meth:`until_held`). ``token`` changes when the lease is taken again, so it is read at each write.
 
     A process can be stopped and continued, with its sockets full of what it meant to say. ``on_jump`` is called first
     of all when it stood still for more than a second, before anything is checked or sent: it has to drop the sockets.
@@ -50,6 +54,8 @@ class Lease:
         self.on_jump: Callable[[], None] = lambda: None
         self._seen: float | None = None
         self._jumped = asyncio.Event()
+        self._kept = False
+        self._news = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -129,15 +135,21 @@ class Lease:
     async def keep(self) -> None:
         """Renew until the lease is another's.
 
+        While Redis is away the lease can run out: then nothing is to be done for the shard, and everybody waits. When
+        Redis is back, and nobody else has had the shard, it is taken again: the token is a new one from then on.
+
         Raises:
-            LeaseLost: it is.
+            LeaseLost: it is, or this process stood still for too long, or Redis has lost what it knew.
         """
         self._tick()
+        self._kept = True
         try:
             while True:
                 await self._pause()
                 await self._renew()
         finally:
+            self._kept = False
+            self._news.set()
             if self._ticking is not None:
                 self._ticking.cancel()
             self._ticking = self._seen = None
@@ -145,19 +157,35 @@ class Lease:
     async def _renew(self) -> None:
         asked = self._clock()
         try:
-            ours = await lease.renew(self._client, self.shard, self.token)
+            if not await lease.renew(self._client, self.shard, self.token):
+                await self._retake()
             await self._read_clock()
         except FAILURES as error:
             LOG.warning("Redis does not answer: %s", error, extra=context(shard=self.shard))
-            ours = True
-            asked = self._end - lease.LEASE_MS / 1000
-        if not ours:
+            return
+        self._end = asked + lease.LEASE_MS / 1000
+        self._news.set()
+
+    async def _retake(self) -> None:
+        token = await lease.retake(self._client, self.shard, self._owner, self.token)
+        if token is None:
             LEASE_CHANGES.labels("lost").inc()
             raise LeaseLost(f"shard {self.shard} has another owner")
-        self._end = asked + lease.LEASE_MS / 1000
-        if not self.held():
-            LEASE_CHANGES.labels("lost").inc()
-            self.check()
+        self.token = token
+        LEASE_CHANGES.labels("taken again").inc()
+        LOG.info("Shard taken again", extra=context(shard=self.shard, token=token))
+
+    async def until_held(self) -> None:
+        """Wait while the lease has run out and Redis is away, as long as that takes.
+
+        Raises:
+            LeaseLost: the shard is another's, or nobody keeps the lease.
+        """
+        while not self.held():
+            if not self._kept:
+                self.check()
+            self._news.clear()
+            await self._news.wait()
 
     async def _pause(self) -> None:
         """Wait for the next renewal; it is due at once when this process stood still.
@@ -166,7 +194,7 @@ class Lease:
             LeaseLost: it stood still for too long.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RENEW_EVERY):
+            async with asyncio.timeout(RENEW_EVERY if self.held() else RETAKE_EVERY):
                 await self._jumped.wait()
         if self._jumped.is_set():
             self._jumped.clear()

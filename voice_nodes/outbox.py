@@ -64,7 +64,7 @@ class _Dead(Exception):
 class Outbox:
     """Delivers what is owed by one shard. :meth:`run` does the work, as a task of the shard's owner.
 
-    ``token`` is the shard's fencing token, ``clock`` gives Redis' time in ms. ``check`` is called before every call of
+    ``token`` gives the shard's fencing token, ``clock`` Redis' time in ms. ``check`` is called before every call of
     Discord and raises :class:`~tonearm.errors.LeaseLost` when the shard is another's.
     """
 
@@ -74,7 +74,7 @@ class Outbox:
         rest: RestClient,
         shard: int,
         *,
-        token: str,
+        token: Callable[[], str],
         clock: Callable[[], int],
         check: Callable[[], None] = lambda: None,
         patience: tuple[float, ...] = PATIENCE,
@@ -147,7 +147,7 @@ class Outbox:
         # Those in hand are asked for too, lest they stand in the way of the others.
         for owed in await answers.fetch_owed(self._redis, self._shard, now, most=MOST_AT_ONCE + len(busy)):
             if owed.job not in busy and self._room:
-                await answers.postpone(self._redis, self._shard, owed.job, now + IN_HAND_MS, self._token)
+                await answers.postpone(self._redis, self._shard, owed.job, now + IN_HAND_MS, self._token())
                 yield owed
 
     @property
@@ -184,7 +184,7 @@ class Outbox:
         wait = BACKOFF_MS[min(failures, len(BACKOFF_MS)) - 1]
         log.warning("an answer has to wait %d s: %s", wait // 1000, reason, extra=context(job=owed.job))
         try:
-            await answers.postpone(self._redis, self._shard, owed.job, self._clock() + wait, self._token)
+            await answers.postpone(self._redis, self._shard, owed.job, self._clock() + wait, self._token())
         except FAILURES:
             log.warning("an answer can't be postponed", extra=context(job=owed.job))
 
@@ -193,7 +193,7 @@ class Outbox:
     async def _confirm(self, owed: Owed) -> None:
         for wait in (*self._patience, None):
             try:
-                return await answers.confirm(self._redis, self._shard, owed.job, self._token)
+                return await answers.confirm(self._redis, self._shard, owed.job, self._token())
             except FAILURES:
                 if wait is None:
                     raise

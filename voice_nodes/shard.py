@@ -148,7 +148,7 @@ class Shard:
             self._node.redis,
             self._node.rest,
             self.number,
-            token=lease.token,
+            token=lambda: lease.token,
             clock=lease.now_ms,
             check=lease.check,
         )

@@ -13,6 +13,7 @@ LEASE_MS = 8_000
 
 _take = Script("lease")
 _renew = Script("renew")
+_retake = Script("retake")
 
 
 async def take(client: Client, shard: int, owner: str, *, life_ms: int = LEASE_MS) -> str | None:
@@ -32,6 +33,17 @@ async def renew(client: Client, shard: int, token: str, *, life_ms: int = LEASE_
         RedisError: Redis doesn't answer.
     """
     return bool(await _renew(client, [keys.lease(shard)], [token, life_ms, keys.LEASES, shard]))
+
+
+async def retake(client: Client, shard: int, owner: str, token: str, *, life_ms: int = LEASE_MS) -> str | None:
+    """A new fencing token for a lease that ran out; ``None`` when somebody else has had the shard since ``token``, or
+    has it now, or when Redis has lost what it knew.
+
+    Raises:
+        RedisError: Redis doesn't answer. It may have been taken: then nobody has it until it runs out.
+    """
+    taken: bytes | None = await _retake(client, [keys.lease(shard), keys.token(shard)], [owner, life_ms, token])
+    return taken.decode() if taken else None
 
 
 async def release(client: Client, shard: int, token: str) -> None:

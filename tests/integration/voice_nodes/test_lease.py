@@ -149,22 +149,82 @@ async def test_keeping_ends_when_another_has_it(redis_client: Redis[Any], clock:
     assert metric("tonearm_lease_changes_total", change="lost") == lost + 1
 
 
+@pytest.fixture
+async def returning() -> AsyncIterator[Valkey]:
+    """A server that comes back with what it knew."""
+    async with Valkey(aof=True, options=("--appendfsync", "always")) as server:
+        yield server
+
+
 @pytest.mark.usefixtures("quick")
-async def test_keeping_ends_when_redis_is_away_for_too_long(
-    mortal: Valkey, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_a_lease_that_ran_out_while_redis_was_away_is_taken_again(
+    returning: Valkey, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with redis_clients.connect(mortal.url) as client:
+    monkeypatch.setattr(module, "JUMP", 100)  # the time passes, and this process does not stand still
+    async with redis_clients.connect(returning.url) as client:
         lease = await take(client, clock)
-        await mortal.stop()
+        token = lease.token
         asked = Called(leases.renew)
         monkeypatch.setattr(leases, "renew", asked)
         async with running(lease.keep()) as keeping:
-            await asked.times(2)
+            await asked.times(1)
+            await returning.kill()
+            await asked.times(len(asked.results) + 2)
             lease.check()
-            assert not keeping.done()
             clock.now += 7
             with pytest.raises(LeaseLost, match="has run out"):
-                await asyncio.wait_for(keeping, 5)
+                lease.check()
+            waiting = asyncio.create_task(lease.until_held())
+            await asked.times(len(asked.results) + 2)
+            assert not waiting.done()
+            await returning.start()
+            await client.delete(keys.lease(SHARD))  # as if it had run out there, too
+            await asyncio.wait_for(waiting, 10)
+            assert not keeping.done()
+            lease.check()
+            assert int(lease.token) > int(token)
+            assert await client.hget(keys.lease(SHARD), "token") == lease.token.encode()
+            assert not await leases.renew(client, SHARD, token)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_waits_for_a_lease_that_another_has_ends(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    clock.now += 60
+    await redis_client.delete(keys.lease(SHARD))
+    await leases.take(redis_client, SHARD, "other")
+    async with running(lease.keep()) as keeping:
+        await asyncio.sleep(0)  # that it is kept
+        with pytest.raises(LeaseLost):
+            await asyncio.wait_for(lease.until_held(), 5)
+        with pytest.raises(LeaseLost, match="another owner"):
+            await asyncio.wait_for(keeping, 5)
+
+
+async def test_nobody_waits_for_a_lease_that_is_not_kept(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    await lease.until_held()
+    clock.now += 60
+    with pytest.raises(LeaseLost, match="has run out"):
+        await lease.until_held()
+
+
+async def test_it_is_not_taken_again_when_another_had_it_meanwhile_or_data_was_lost(redis_client: Redis[Any]) -> None:
+    """Nor while somebody has it. But the question may be asked twice."""
+    token = await leases.take(redis_client, SHARD, "me")
+    assert token is not None
+    assert await leases.retake(redis_client, SHARD, "other", token) is None
+    await redis_client.delete(keys.lease(SHARD))
+    mine = await leases.retake(redis_client, SHARD, "me", token)
+    assert mine is not None
+    assert await leases.retake(redis_client, SHARD, "me", token) == mine
+    await redis_client.delete(keys.lease(SHARD))
+    theirs = await leases.take(redis_client, SHARD, "other")
+    assert theirs is not None
+    await leases.release(redis_client, SHARD, theirs)
+    assert await leases.retake(redis_client, SHARD, "me", mine) is None
+    await redis_client.flushall()
+    assert await leases.retake(redis_client, SHARD, "me", mine) is None
 
 
 @pytest.mark.usefixtures("quick")

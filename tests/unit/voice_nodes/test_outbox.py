@@ -71,7 +71,7 @@ class World:
 
     def outbox(self, **options: Any) -> Outbox:
         options = {"patience": (0.01, 0.01, 0.01), "poll": 0.01, **options}
-        return Outbox(self.redis, self.client, SHARD, token=self.token, clock=self.clock, **options)
+        return Outbox(self.redis, self.client, SHARD, token=lambda: self.token, clock=self.clock, **options)
 
     async def owe(
         self,
