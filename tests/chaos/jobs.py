@@ -8,6 +8,7 @@ import re
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,8 @@ class Jobs:
         pipe.hget(f"{prefix}:player", "state")
         pipe.zrange(f"{prefix}:queue", 0, -1)
         log, player, queue = await pipe.execute()
-        tones = [tone_of(start.frequency) for start in await room.ear.starts()]
+        # The same tone after a pause is no new one, so the same twice in a row is one that was measured badly.
+        tones = [number for number, _ in groupby(tone_of(start.frequency) for start in await room.ear.starts())]
         return Found(
             [json.loads(entry) for entry in log],
             json.loads(player) if player else {},

@@ -1,11 +1,209 @@
-"""Part handover."""
+"""Promise 5: nobody hears a voice node go, and control is back soon."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
+import signal
+import time
+from dataclasses import dataclass, field
+
+from playground.library import tone
+from playground.twin.client import TwinError
+from playground.twin.seen import Reply
+from playground.twin.voice.counting import Report
+from tests.chaos.cluster import VOICE, Cluster, Shape
 from tests.chaos.part import Run
-from tests.chaos.report import Result
+from tests.chaos.report import Result, Row, Sheet
+from tests.chaos.rooms import Room, open_rooms
+
+GUILDS = 10
+SHARDS = 4
+PEOPLE = 12
+"""So many take turns with ``/pause``, as nobody may use a command each 100 ms."""
+TONE = "long440"
+TONE_HZ = 440
+TONE_SECONDS = 600.0
+REFRESH_SECONDS = 400.0
+"""After so long the tone is begun anew, lest it end in the midst of a measurement."""
+
+PROBE_EVERY = 0.1
+SILENCE_MS = 200.0
+CONTROL_WITHIN = 30.0
+QUIET_SECONDS = 5.0
+AFTERMATH = 1.5
+"""Seconds that are still counted once control is back."""
+
+ASKED, KILLED, ROLLED = "asked to end (SIGTERM)", "killed (SIGKILL)", "all replaced, one after the other"
+CONTROL_SECONDS = {ASKED: 3.0, KILLED: 10.0, ROLLED: 3.0}
+REPEATS = {ASKED: 3, KILLED: 3, ROLLED: 1}
+LONG_REPEATS = 20
+
+ASSUMPTION = (
+    "Measured against our model of Discord: that a gateway session and its voice state outlive the socket for the "
+    "resume window is an assumption."
+)
+
+
+@dataclass
+class Measured:
+    """All repetitions of one kind. Times in s, gaps in ms."""
+
+    times: int = 0
+    broken: int = 0
+    lost: int = 0
+    controls: list[float] = field(default_factory=list)
+    largest_gap_ms: float = 0.0
+    void: int = 0
+    details: list[str] = field(default_factory=list)
+
+    def add(self, reports: list[Report]) -> None:
+        """One repetition, as each guild heard it."""
+        self.times += 1
+        for report in reports:
+            self.lost += report.lost
+            self.largest_gap_ms = max(self.largest_gap_ms, report.largest_gap_ms)
+            if report.socket_drops:
+                self.void += 1
+            elif not report.unbroken:
+                self.broken += 1
+                self.details.append(_holes(report))
 
 
 async def run(asked: Run) -> Result:
-    """Not yet."""
-    return Result("handover")
+    """Three (or twenty) of each kind, with ten guilds that play."""
+    folder = asked.tones / "long"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / f"{TONE}.webm").exists():
+        tone(folder / f"{TONE}.webm", TONE_HZ, TONE_SECONDS)
+    async with Cluster(asked.folder, folder, Shape(shards=SHARDS), asked.log) as cluster:
+        handover = HandOver(cluster)
+        await handover.begin()
+        quiet = await handover.quiet()
+        measured = {kind: Measured() for kind in REPEATS}
+        for kind, found in measured.items():
+            for number in range(LONG_REPEATS if asked.long else REPEATS[kind]):
+                asked.log("chaos", f"--- {kind}, {number + 1}")
+                await handover.repeat(kind, number, found)
+        crashes = list(cluster.processes.crashes)
+    result = judge(measured, quiet)
+    result.missed += [f"{each.name} ended by itself with {each.code} after {each.at:.0f} s" for each in crashes]
+    return result
+
+
+class HandOver:
+    """The guilds, and one more on each shard in which ``/pause`` tells whether there is control."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._rooms: list[Room] = []
+        self._probes: list[Room] = []
+        self._turns = itertools.count()
+        self._begun = 0.0
+
+    async def begin(self) -> None:
+        """Everybody listens to the same tone."""
+        twin = self._cluster.twin
+        self._rooms = await open_rooms(twin, GUILDS, SHARDS)
+        self._probes = await open_rooms(twin, SHARDS, SHARDS, PEOPLE)
+        await self._play()
+
+    async def _play(self) -> None:
+        everybody = [*self._rooms, *self._probes]
+        await asyncio.gather(*(room.ask("play", query=TONE, where="now") for room in everybody))
+        await asyncio.gather(*(room.ear.hears(TONE_HZ, within=20) for room in everybody))
+        self._begun = time.monotonic()
+
+    async def quiet(self) -> Measured:
+        """What is heard when nothing happens."""
+        found = Measured()
+        await self._mark()
+        await asyncio.sleep(QUIET_SECONDS)
+        found.add(await self._reports())
+        return found
+
+    async def repeat(self, kind: str, number: int, found: Measured) -> None:
+        """One repetition."""
+        processes = self._cluster.processes
+        if time.monotonic() - self._begun > REFRESH_SECONDS:
+            await self._play()
+        if kind == ROLLED:
+            victims = processes.names(VOICE)
+        else:
+            owner = await self._cluster.owner(number % SHARDS)
+            victims = [owner] if owner is not None else []
+        await self._mark()
+        for victim in victims:
+            found.controls.append(await self._replace(victim, signal.SIGKILL if kind == KILLED else signal.SIGTERM))
+        await asyncio.sleep(AFTERMATH)
+        found.add(await self._reports())
+        await self._cluster.wait_owned()
+
+    async def _replace(self, victim: str, sig: signal.Signals) -> float:
+        """Send the signal; seconds until there is control on each shard that the victim had."""
+        shards = [shard for shard in range(SHARDS) if await self._cluster.owner(shard) == victim]
+        since = time.monotonic_ns()
+        ending = asyncio.create_task(self._cluster.processes.end(victim, sig))
+        controls = await asyncio.gather(*(self._control(self._probes[shard], since) for shard in shards))
+        await ending
+        await self._cluster.processes.wait_next(victim)
+        return max(controls, default=0.0)
+
+    async def _control(self, probe: Room, since: int) -> float:
+        silence = asyncio.create_task(probe.ear.hears_silence(for_ms=SILENCE_MS, within=CONTROL_WITHIN))
+        pauses: list[asyncio.Task[Reply]] = []
+        while not silence.done():
+            pauses.append(asyncio.create_task(probe.say("pause", next(self._turns))))
+            await asyncio.wait([silence], timeout=PROBE_EVERY)
+        for reply in await asyncio.gather(*pauses, return_exceptions=True):
+            if isinstance(reply, Reply) and reply.failed is None:
+                with contextlib.suppress(AssertionError, TimeoutError):
+                    await reply.answer(timeout=10)
+        try:
+            back = (silence.result() - since) / 1e9
+        except AssertionError:  # nothing but the tone was heard
+            return CONTROL_WITHIN
+        with contextlib.suppress(AssertionError, TwinError):
+            await probe.ask("resume", next(self._turns))
+            await probe.ear.hears(TONE_HZ, within=10)
+        return back
+
+    async def _mark(self) -> None:
+        await asyncio.gather(*(room.ear.mark() for room in self._rooms))
+
+    async def _reports(self) -> list[Report]:
+        return await asyncio.gather(*(room.ear.report() for room in self._rooms))
+
+
+def _holes(report: Report) -> str:
+    names = ("lost", "restarts", "step_errors", "silence_runs", "late_gaps", "breaks", "trailing_silence", "packets")
+    counts = ", ".join(f"{name} {value}" for name in names if (value := getattr(report, name)))
+    return f"guild {report.guild_id}: {counts}; largest gap {report.largest_gap_ms:.0f} ms"
+
+
+def judge(measured: dict[str, Measured], quiet: Measured) -> Result:
+    """The table, and what it means."""
+    result = Result("handover", lines=[ASSUMPTION])
+    sheet = Sheet(
+        f"A voice node goes; {GUILDS} guilds listen",
+        ("voice node", "times", "control back, longest (s)", "packets lost", "guilds with a hole", "largest gap (ms)"),
+    )
+    sheet.rows.append(
+        Row(("(nothing happens)", quiet.times, "", quiet.lost, quiet.broken, f"{quiet.largest_gap_ms:.0f}"))
+    )
+    for kind, found in measured.items():
+        longest = max(found.controls, default=0.0)
+        good = not found.lost and not found.broken and not found.void and longest <= CONTROL_SECONDS[kind]
+        cells = (kind, found.times, f"{longest:.2f}", found.lost, found.broken, f"{found.largest_gap_ms:.0f}")
+        sheet.rows.append(Row(cells, good))
+        if found.lost or found.broken:
+            result.missed.append(f"{kind}: {found.lost} packets lost, {found.broken} guilds heard a hole")
+            result.missed += [f"   {each}" for each in found.details[:5]]
+        if found.void:
+            result.missed.append(f"{kind}: the kernel dropped datagrams, so the run is void")
+        if longest > CONTROL_SECONDS[kind]:
+            result.missed.append(f"{kind}: control back after {longest:.2f} s, not {CONTROL_SECONDS[kind]:g} s")
+        result.figures[kind] = {"controls_s": [round(each, 3) for each in found.controls], "holes": found.details}
+    result.sheets.append(sheet)
+    return result
