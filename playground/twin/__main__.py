@@ -21,13 +21,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--state", type=Path, help="file the world is read from and written to")
     parser.add_argument("--resume-window", type=float, default=30.0, help="seconds a session outlives its socket")
     parser.add_argument("--identify-interval", type=float, default=5.0, help="seconds between IDENTIFYs; 0: no limit")
+    parser.add_argument("--max-concurrency", type=int, default=1, help="buckets of IDENTIFY (default: 1)")
+    parser.add_argument("--session-starts", type=int, default=1000, help="IDENTIFYs a day (default: 1000)")
     parser.add_argument("--interactions-url", help="where interactions are posted; without it they go by gateway")
     parser.add_argument("--verbose", action="store_true", help="log what happens, not only what fails")
     return parser.parse_args()
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    settings = GatewaySettings(resume_window=arguments.resume_window, identify_interval=arguments.identify_interval)
+    settings = GatewaySettings(
+        resume_window=arguments.resume_window,
+        identify_interval=arguments.identify_interval,
+        max_concurrency=arguments.max_concurrency,
+        session_starts=arguments.session_starts,
+        session_starts_total=arguments.session_starts,
+    )
     twin = Twin(
         host=arguments.host,
         port=arguments.port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from playground.twin import payloads
+from playground.twin.gateway.packing import packer
 from playground.twin.gateway.session import Session
 from playground.twin.gateway.settings import GUILD_MEMBERS, KNOWN, PRIVILEGED, GatewaySettings
 from playground.twin.gateway.socket import GatewaySocket
@@ -48,6 +50,7 @@ class GatewayHub:
         self._world = world
         self._sockets: set[GatewaySocket] = set()
         self._identified: dict[int, float] = {}
+        self._starts_began = world.clock.now()
         self._tasks = Tasks()
         world.listen(self._tell)
 
@@ -70,11 +73,12 @@ class GatewayHub:
         ws = web.WebSocketResponse(timeout=0.5, compress=False, max_msg_size=1 << 20)
         await ws.prepare(request)
         compress = request.query.get("compress")
-        socket = GatewaySocket(self, request, ws, compress=compress == "zlib-stream")
+        pack = None if compress is None else packer(compress)
+        socket = GatewaySocket(self, request, ws, pack)
         if request.query.get("v", "10") != "10":
             await ws.close(code=4012)
             return ws
-        if request.query.get("encoding", "json") != "json" or compress not in (None, "zlib-stream"):
+        if request.query.get("encoding", "json") != "json" or (compress is not None and pack is None):
             self.journal.add("gateway", "unsupported", dict(request.query))
             await ws.close(code=4002)
             return ws
@@ -120,8 +124,13 @@ class GatewayHub:
             return
         now, bucket = time.monotonic(), shard % self.settings.max_concurrency
         earliest = self._identified.get(bucket, float("-inf")) + self.settings.identify_interval
-        if now < earliest or self.settings.session_starts <= 0:
-            self.journal.add("gateway", "identify_limited", {"shard": shard, "too_early_by": earliest - now})
+        if self.starts_reset_after() > 0 >= self.settings.session_starts:
+            self._overdrawn(socket)
+            return
+        if now < earliest:
+            self.journal.add(
+                "gateway", "identify_limited", {"shard": shard, "bucket": bucket, "too_early_by": earliest - now}
+            )
             socket.send_op(INVALID_SESSION, data=False)
             return
         self._identified[bucket] = now
@@ -131,6 +140,25 @@ class GatewayHub:
         self.sessions[session.id] = session
         self._attach(session, socket)
         self._tasks.start(self._send_guilds(session, self._greet(session)), f"guilds of session {session.id}")
+
+    def starts_reset_after(self) -> float:
+        """Return in how many seconds all session starts are there again; where that is over, they are from here on."""
+        now, window = self._world.clock.now(), self.settings.session_starts_window
+        if now >= self._starts_began + window:
+            self._starts_began = now
+            self.settings.session_starts = self.settings.session_starts_total
+        return self._starts_began + window - now
+
+    def _overdrawn(self, socket: GatewaySocket) -> None:
+        """More session starts than there are: all sessions end, and the token is another one from now on."""
+        self.journal.violation("session_starts_exceeded", "more IDENTIFYs than the day has session starts")
+        self._world.token = f"twin.{secrets.token_urlsafe(24)}"
+        self.journal.add("gateway", "token_reset", {})
+        socket.close(4004)
+        for session in list(self.sessions.values()):
+            if session.socket is not None:
+                session.socket.close(4004)
+            self.end(session)
 
     def _refusal(self, data: Json, shard: Any, count: Any) -> int | None:
         if not hmac.compare_digest(str(data.get("token")), self._world.token):

@@ -40,7 +40,9 @@ class GatewaySettings:
         resume_window: seconds that a session outlives its socket.
         identify_interval: seconds between two IDENTIFY in one bucket; 0 switches the limit off.
         max_concurrency: number of buckets.
-        session_starts: IDENTIFYs left today.
+        session_starts: IDENTIFYs left in this window.
+        session_starts_total: IDENTIFYs of a fresh window.
+        session_starts_window: seconds until there are as many again, by the clock of the twin.
         sends: payloads a client may send in ``sends_window`` seconds.
         guilds_per_shard: more than this is closed with 4011.
         privileged: privileged intents the application was given.
@@ -52,6 +54,8 @@ class GatewaySettings:
     identify_interval: float = 5.0
     max_concurrency: int = 1
     session_starts: int = 1000
+    session_starts_total: int = 1000
+    session_starts_window: float = 24 * 60 * 60
     sends: int = 120
     sends_window: float = 60.0
     guilds_per_shard: int = 2500

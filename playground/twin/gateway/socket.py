@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from playground.twin.gateway.packing import Pack
 from playground.twin.model import Json
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ _Outgoing = bytes | int
 class GatewaySocket:
     """A connection, with at most one session on it."""
 
-    def __init__(self, hub: GatewayHub, request: web.Request, ws: web.WebSocketResponse, *, compress: bool) -> None:
+    def __init__(self, hub: GatewayHub, request: web.Request, ws: web.WebSocketResponse, pack: Pack | None) -> None:
         self.session: Session | None = None
         self._hub = hub
         self._request = request
         self._ws = ws
-        self._deflate = zlib.compressobj() if compress else None
+        self._pack = pack
         self._outgoing: asyncio.Queue[_Outgoing] = asyncio.Queue()
         self._received: deque[float] = deque(maxlen=hub.settings.sends)
         self._closing: int | None = None
@@ -86,11 +86,10 @@ class GatewaySocket:
                 if isinstance(item, int):
                     await self._ws.close(code=item)
                     return
-                if self._deflate is None:
+                if self._pack is None:
                     await self._ws.send_str(item.decode())
                 else:
-                    packed = self._deflate.compress(item) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
-                    await self._ws.send_bytes(packed)
+                    await self._ws.send_bytes(self._pack(item))
             except ConnectionError:
                 return
 

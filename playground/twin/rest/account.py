@@ -6,8 +6,6 @@ from playground.twin import payloads
 from playground.twin.model import Json
 from playground.twin.rest.calls import Call, Result, Route, Services
 
-_DAY_MS = 24 * 60 * 60 * 1000
-
 
 def application(services: Services) -> Json:
     """Return the application object as its bot sees it."""
@@ -46,12 +44,12 @@ async def _gateway(services: Services, _: Call) -> Result:
 
 
 async def _gateway_bot(services: Services, _: Call) -> Result:
-    settings = services.hub.settings
+    settings, reset_after = services.hub.settings, services.hub.starts_reset_after()
     shards = max(1, sum(guild.bot_joined for guild in services.world.guilds.values()) // 1000)
     limit = {
-        "total": 1000,
-        "remaining": settings.session_starts,
-        "reset_after": _DAY_MS,
+        "total": max(settings.session_starts_total, settings.session_starts),
+        "remaining": max(0, settings.session_starts),
+        "reset_after": round(reset_after * 1000),
         "max_concurrency": settings.max_concurrency,
     }
     return Result({"url": services.hub.url, "shards": shards, "session_start_limit": limit})
