@@ -14,7 +14,7 @@ Everything raises :class:`TwinError` where Discord's clients would not offer it.
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, Literal
 
 from playground.twin.client import Link, TwinError
 from playground.twin.handles import Actor, Channel, Guild, Role
@@ -195,8 +195,38 @@ class TwinClient:
 
     async def configure(self, **changes: Any) -> None:
         """Change settings: any of ``GatewaySettings``, ``rate_limits`` (on or off), ``refuse_early_edits`` (how many
-        edits after a deferral meet 404), ``refuse_early_seconds`` (for how long they do)."""
+        edits after a deferral meet 404), ``refuse_early_seconds`` (for how long they do), ``invalid_requests`` (answers
+        with 401, 403 or 429 in ten minutes that bring a ban), ``ban_seconds``."""
         await self.link.call("configure", **changes)
+
+    async def limit_rest(
+        self,
+        scope: Literal["user", "global", "shared", "ban"] = "user",
+        *,
+        seconds: float = 1.0,
+        method: str | None = None,
+        pattern: str = "/",
+    ) -> None:
+        """Let a rate limit of REST be reached for so many seconds: requests are answered 429 and do nothing.
+
+        Args:
+            scope: ``user``: the bot's own buckets of the requests that match; ``shared``: others emptied them;
+                ``global``: all requests with the bot's token; ``ban``: everything, from the network before Discord,
+                so without ``Via`` and JSON.
+            seconds: what Retry-After says, rounded up there.
+            method: HTTP method; None for all.
+            pattern: a regular expression for the path, as for :meth:`hold_rest`.
+        """
+        arguments: Json = {"scope": scope, "seconds": seconds, "method": method, "pattern": pattern}
+        await self.link.call("limit_rest", **arguments)
+
+    async def unlimit_rest(self) -> None:
+        """End at once what :meth:`limit_rest` began, and a ban."""
+        await self.link.call("unlimit_rest")
+
+    async def offer_voice_modes(self, *modes: str) -> None:
+        """Offer only these modes of encryption in all guilds that have no own; without arguments, all."""
+        await self.link.call("offer_voice_modes", modes=list(modes) or None)
 
     async def hold_rest(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from playground.twin.control.interaction_verbs import about_sent
 from playground.twin.errors import NotPossible
 from playground.twin.model import Json
+from playground.twin.rest.limits import Scope
 
 if TYPE_CHECKING:
     from playground.twin.app import Twin
@@ -43,10 +44,12 @@ async def forget_session(twin: Twin, shard: int | None = None) -> None:
 
 
 async def configure(twin: Twin, **changes: Any) -> None:
-    """Change settings: those of the gateway, ``rate_limits``, ``refuse_early_edits``, ``refuse_early_seconds``."""
+    """Change settings: see :meth:`TwinClient.configure`."""
     for name, value in changes.items():
         if name == "rate_limits":
             twin.limiter.enabled = value
+        elif name in ("invalid_requests", "ban_seconds"):
+            setattr(twin.limiter, name, value)
         elif name in ("refuse_early_edits", "refuse_early_seconds"):
             setattr(twin.answers, name, value)
         elif hasattr(twin.hub.settings, name):
@@ -75,6 +78,18 @@ async def ping_events(twin: Twin) -> Json | None:
 async def tell_event(twin: Twin, type: str, data: Json) -> None:
     """Deliver a webhook event in the background."""
     twin.events.tell(type, data)
+
+
+async def limit_rest(
+    twin: Twin, scope: str, seconds: float = 1.0, method: str | None = None, pattern: str = "/"
+) -> None:
+    """Let a rate limit of REST be reached, or a ban begin."""
+    twin.limiter.impose(Scope(scope), seconds, method, pattern)
+
+
+async def unlimit_rest(twin: Twin) -> None:
+    """End what ``limit_rest`` began, and a ban."""
+    twin.limiter.lift()
 
 
 async def hold_rest(

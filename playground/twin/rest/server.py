@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import time
 from email.utils import formatdate
 from typing import Any
@@ -16,7 +17,7 @@ from playground.twin.errors import DiscordError, invalid_form, unauthorized
 from playground.twin.rest import account, channels, commands, guilds, monetization, webhooks
 from playground.twin.rest.calls import Call, Result, Route, Services
 from playground.twin.rest.holds import Holds
-from playground.twin.rest.limits import Limiter, Verdict
+from playground.twin.rest.limits import Limiter, Scope, Verdict
 from playground.twin.schemas import Schemas
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ class Rest:
         async def handle(request: web.Request) -> web.Response:
             started = time.monotonic_ns()
             path = request.path.removeprefix(PREFIX)
+            if (banned := self._limiter.banned_for()) is not None:
+                self._log(request, 429, started, None)
+                return _banned(banned)
             if (faked := await self._holds.pass_through(request.method, path)) is not None:
                 self._log(request, faked, started, None)
                 return _response({"message": f"{faked}: held by a test", "code": 0}, faked, _REFUSED.get(faked, {}))
@@ -59,15 +63,17 @@ class Rest:
                 if route.bot:
                     self._authorize(request)
                 major = ":".join(request.match_info.get(each, "") for each in route.major)
-                verdict = self._limiter.take(route.limit, major, counts_globally=route.bot)
+                verdict = self._limiter.take(route.limit, major, (request.method, path), counts_globally=route.bot)
                 if verdict.retry_after is not None:
                     self._log(request, 429, started, None)
+                    self._count(429, verdict.scope)
                     return _response(verdict.body(), 429, verdict.headers)
                 raw = await request.read()
                 result = await self._answer(route, request, raw)
             except DiscordError as error:
                 self._refused(request, error, raw)
                 self._log(request, error.status, started, error.code)
+                self._count(error.status)
                 return _response(error.body(), error.status, verdict.headers)
             except asyncio.CancelledError:
                 raise
@@ -79,6 +85,11 @@ class Rest:
             return _response(result.body, result.status, verdict.headers)
 
         return handle
+
+    def _count(self, status: int, scope: Scope = Scope.USER) -> None:
+        if self._limiter.answered(status, scope):
+            reason = f"{self._limiter.invalid_requests} answers with 401, 403 or 429 in ten minutes"
+            self._services.journal.violation("invalid_requests", reason)
 
     def _authorize(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "")
@@ -128,6 +139,12 @@ class Rest:
 
 
 _REFUSED = {429: {"Via": "1.1 google", "Retry-After": "1"}}
+
+
+def _banned(seconds: float) -> web.Response:
+    """The answer of the network before Discord: no JSON, no ``Via``, nothing of buckets."""
+    headers = {"Retry-After": str(math.ceil(seconds)), "Server": "cloudflare", "Date": formatdate(usegmt=True)}
+    return web.Response(text="error code: 1015", status=429, headers=headers)
 
 
 def _response(body: Any, status: int, headers: dict[str, str]) -> web.Response:
