@@ -68,8 +68,11 @@ class Announcer:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            view = self._view
+            if view is None:
+                continue
             try:
-                await self._bring()
+                await self._bring(view)
                 backoff.reset()
             except DiscordAway as error:
                 LOG.warning("The player's message is old: %s", error.detail, extra=context(guild=self._guild))
@@ -77,17 +80,16 @@ class Announcer:
                 self._wake.set()
             except DiscordError as error:
                 LOG.info("May not write here: %s", error, extra=context(guild=self._guild))
-                self._forbidden = self._view.player.text_channel if self._view else None
+                self._forbidden = view.player.text_channel
                 self._notices.clear()
             except LeaseLost:
                 raise
             except Exception:
                 LOG.exception("The player's message could not be shown", extra=context(guild=self._guild))
 
-    async def _bring(self) -> None:
-        view = self._view
-        channel = view.player.text_channel if view else None
-        if view is None or channel is None or channel == self._forbidden:
+    async def _bring(self, view: GuildView) -> None:
+        channel = view.player.text_channel
+        if channel is None or channel == self._forbidden:
             return
         while self._notices:
             text, nonce = self._notices[0]
