@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tonearm.discord.rest import RestClient
 from tonearm.errors import DiscordAway, DiscordError
@@ -30,6 +30,7 @@ async def wait_for_turn(
     *,
     check: Callable[[], None],
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     distance_ms: int = identify.DISTANCE_MS,
 ) -> None:
     """Return when ``shard`` may identify, which it has to do at once.
@@ -41,12 +42,12 @@ async def wait_for_turn(
         try:
             limits = await _limits(redis, rest)
             if limits.remaining < SPARED:
-                await _wait_for_starts(redis, limits, shard)
+                await sleep(await _too_few(redis, limits, shard))
                 continue
             asked = clock()
             wait = await identify.ask(redis, shard % limits.max_concurrency, distance_ms=distance_ms)
             if wait:
-                await asyncio.sleep(wait)
+                await sleep(wait)
                 continue
             await _count(redis)
             if clock() - asked <= LATE * distance_ms / identify.DISTANCE_MS:
@@ -66,7 +67,8 @@ async def _limits(redis: Client, rest: RestClient) -> identify.Limits:
     return limits
 
 
-async def _wait_for_starts(redis: Client, limits: identify.Limits, shard: int) -> None:
+async def _too_few(redis: Client, limits: identify.Limits, shard: int) -> float:
+    """Seconds until it is worth a look whether there are more."""
     seconds = max(1.0, (limits.reset_ms - await now_ms(redis)) / 1000)
     LOG.error(
         "Only %d session starts are left for %d s: the shard does not identify before",
@@ -74,7 +76,7 @@ async def _wait_for_starts(redis: Client, limits: identify.Limits, shard: int) -
         seconds,
         extra=context(shard=shard),
     )
-    await asyncio.sleep(min(seconds, LOOK_AGAIN))
+    return min(seconds, LOOK_AGAIN)
 
 
 async def _count(redis: Client) -> None:
