@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
@@ -16,10 +16,11 @@ PREFIX = "TONEARM_"
 
 
 class LavalinkNode(msgspec.Struct, frozen=True):
-    """Where a Lavalink server answers: ``http(s)://host:port`` and its password."""
+    """Where a Lavalink server answers: ``http(s)://host:port``, its password, and the regions that it is for."""
 
     url: str
     password: str
+    regions: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Without the password: this may end up in a log."""
@@ -116,14 +117,26 @@ def _public_keys(value: str) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
+def _between_nodes(value: str) -> list[str]:
+    """Split at the commas between nodes: those between regions stand after a question mark, before no address."""
+    parts: list[str] = []
+    for part in value.split(","):
+        if parts and "?" in parts[-1] and ":" not in part and part.strip():
+            parts[-1] += f",{part.strip()}"
+        else:
+            parts.append(part)
+    return parts
+
+
 def _lavalink_nodes(value: str) -> tuple[LavalinkNode, ...]:
     nodes = []
-    for part in value.split(","):
+    for part in _between_nodes(value):
         url = urlsplit(_url("http", "https", "dns+http", "dns+https")(part.strip()))
         if not url.password:
             raise ValueError("must hold a password for each node, as in http://:password@host:2333")
         host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-        nodes.append(LavalinkNode(f"{url.scheme}://{host}:{url.port or 2333}", unquote(url.password)))
+        regions = tuple(filter(None, ",".join(parse_qs(url.query).get("regions", [])).lower().split(",")))
+        nodes.append(LavalinkNode(f"{url.scheme}://{host}:{url.port or 2333}", unquote(url.password), regions))
     return tuple(nodes)
 
 
@@ -156,7 +169,7 @@ DECLARED: tuple[Setting, ...] = (
         "lavalink_nodes",
         _lavalink_nodes,
         "Lavalink >= 4.2.2: http://:password@host:port, several separated by commas, or dns+http:// for all addresses "
-        "of a name.",
+        "of a name; ?regions=frankfurt,rotterdam prefers a server for voice channels in these regions of Discord.",
         secret=True,
     ),
     Setting("shard_count", _integer(1, 16_384), "Number of shards; the same in every process, for good.", "1"),

@@ -47,6 +47,14 @@ VOICE_REJOINS = Counter(
 TRACK_ENDS = Counter("tonearm_track_ends_total", "Tracks that ended, by reason.", ["reason"])
 EVENTS_DROPPED = Counter("tonearm_events_dropped_total", "Lavalink's events about a play that was over.", ["kind"])
 
+LAVALINK_SESSIONS = Gauge(
+    "tonearm_lavalink_sessions", "Sessions of Lavalink servers, by what is known of them.", ["state"]
+)
+LAVALINK_FAILURES = Counter("tonearm_lavalink_failures_total", "Calls that no Lavalink server answered.")
+LAVALINK_MOVES = Counter(
+    "tonearm_lavalink_moves_total", "Players that went on at another Lavalink server, by why.", ["cause"]
+)
+
 LOG = logging.getLogger("tonearm")
 
 

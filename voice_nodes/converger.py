@@ -11,8 +11,10 @@ from tonearm.music.player import Player
 from tonearm.telemetry import LOG, VOICE_REJOINS, context
 from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway, Report
-from voice_nodes.lavalink import Actual, Sound, Wanted
+from voice_nodes.lavalink import Sound
+from voice_nodes.restarts import Restarts
 from voice_nodes.voicelink import VoiceLink
+from voice_nodes.wishes import Actual, Wanted
 
 STILL_REPORTS = 3
 """After so many reports of Lavalink, one each 5 s, that a player stands still, its voice is joined again."""
@@ -46,6 +48,7 @@ class Converger:
         self._fresh_play: str | None = None
         self._voice_lost = False
         self._server_lost = False
+        self._restarts = Restarts()
         self._held = False
         self._still = 0
         self._reported_ms = -1
@@ -96,6 +99,24 @@ class Converger:
         self._server_lost = True
         self._applied = None
         self._wake.set()
+
+    def voice_lost(self) -> None:
+        """Voice refuses, or does not answer: Lavalink's player is of no use any more."""
+        self._rejoin("refused")
+
+    def excuses(self, play: str) -> bool:
+        """Whether an error of ``play`` is of no account, as it is started again."""
+        return self._restarts.excuses(play)
+
+    def start_again(self, play: str) -> bool:
+        """``play`` is over for Lavalink. ``True`` where it never began, at the position at which it should have: then
+        it is started again."""
+        if not self._restarts.again(play):
+            return False
+        LOG.info("A track can't be started at a position: it is sought", extra=context(guild=self._guild))
+        self._applied = None
+        self._wake.set()
+        return True
 
     def begins(self, play: str) -> None:
         """``play`` was started just now and by us, so it is to be heard from its beginning."""
@@ -203,6 +224,7 @@ class Converger:
             wanted = self._wanted(player)
             if await self._sound.move(self._guild, wanted):
                 self._applied = wanted
+                self._note_start(wanted, sought=False)
             self._server_lost = False
         if await self._be_in(player.voice_channel):
             await self._play(player)
@@ -259,9 +281,20 @@ class Converger:
             new_track = applied.play != wanted.play
             changed = new_track or (applied.paused, applied.volume) != (wanted.paused, wanted.volume)
         if changed:
-            await self._sound.update(self._guild, wanted, new_track=new_track)
+            sought = new_track and self._restarts.seeks(wanted.play)
+            if sought:
+                await self._sound.start_and_seek(self._guild, wanted)
+            else:
+                await self._sound.update(self._guild, wanted, new_track=new_track)
+            if new_track:
+                self._note_start(wanted, sought=sought)
         self._applied = wanted
         self._fresh_play = None
+
+    def _note_start(self, wanted: Wanted, *, sought: bool) -> None:
+        playing = self._player.playing
+        length = playing.entry.track.length_ms if playing is not None else 0
+        self._restarts.started(wanted.play, 0 if sought else wanted.position_ms, length)
 
 
 JOIN_FAILED = "join"

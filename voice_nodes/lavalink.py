@@ -1,74 +1,50 @@
 """Everything of Lavalink, behind one module, with a timeout on every call.
 
-A :class:`Sound` holds one Lavalink session for each server on behalf of one shard. It leans on these internals of
-wavelink, which has no hand-over of its own: ``Node._players``, ``Node._update_player``,
-``Node._destroy_player``, ``Node._websocket``, ``Player._voice_state``, ``Player._dispatch_voice_update``.
+A :class:`Sound` places the players of one shard on Lavalink's servers, each of which is a
+:class:`voice_nodes.station.Station` of its :class:`voice_nodes.fleet.Fleet`. It leans on these internals of wavelink,
+which has neither a hand-over nor a failover: ``Node._players``, ``Node._update_player``, ``Node._websocket``,
+``Player._voice_state``, ``Player._dispatch_voice_update``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, cast
 
-import aiohttp
 import discord
-import msgspec
 import wavelink
 
 from tonearm.errors import DiscordAway, LavalinkAway
 from tonearm.music.track import Loaded
-from tonearm.redis.sessions import SavedShard
+from tonearm.redis.sessions import SavedShard, SavedVoice
 from tonearm.settings import LavalinkNode
-from tonearm.telemetry import LOG, context
+from tonearm.telemetry import LAVALINK_MOVES, LOG, context
+from voice_nodes.fleet import EVERY, Fleet, Report, report_to_nobody
 from voice_nodes.gateway import Gateway
-from voice_nodes.loading import broken, loaded
+from voice_nodes.loading import load
+from voice_nodes.placement import region_of
 from voice_nodes.resuming import abort
-from voice_nodes.servers import Server, find_servers, keep_session, make_node
-from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, server_of, wire
+from voice_nodes.station import Station
+from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, wire
+from voice_nodes.wishes import Actual, Wanted, actual_of, request_for
 
-CALL_TIMEOUT = 2.0
-LOAD_TIMEOUT = 15.0
-PROBE_TIMEOUT = 0.7
-LOAD_PATIENCE = 0.8
-"""Seconds. A look-up may take LOAD_TIMEOUT, but after LOAD_PATIENCE the server must show that it is alive."""
+MOVE_TIMEOUT = 5.0
+"""Seconds that one player's move to a better server may take before the next one is looked at."""
 
 REPORT_SECONDS = 0.5
-FRESH = 1.0
-"""Seconds for which a sign of life is believed."""
 
-SEARCH_PREFIX = "ytsearch:"
-
-T = TypeVar("T")
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """What Lavalink's player should do: which track from where (ms), whether it is paused, how loud (per cent)."""
-
-    play: str | None
-    encoded: str | None
-    position_ms: int
-    paused: bool
-    volume: int
-
-
-class Actual(msgspec.Struct, frozen=True):
-    """What Lavalink's player does. ``play`` is ``None`` when it plays nothing."""
-
-    play: str | None
-    position_ms: int
-    paused: bool
-    volume: int
-    connected: bool
+Told = Callable[[int], None]
+"""Told of a guild."""
 
 
 class Sound:
-    """One shard's Lavalink sessions.
+    """One shard's players at Lavalink.
 
     ``saved`` is what the owner before left: its sessions are resumed and its voice connections taken over. ``on_voice``
-    is told of each change of a voice connection.
+    is told of each change of a voice connection, ``on_voice_lost`` where one can't be made any more, and ``on_leave``
+    where a player is to go on at a better server. ``report`` and ``every`` are as :class:`Fleet` has them.
     """
 
     def __init__(
@@ -80,54 +56,50 @@ class Sound:
         check: Callable[[], None],
         saved: SavedShard | None = None,
         on_voice: OnVoice | None = None,
+        on_voice_lost: Told = lambda _: None,
+        on_leave: Told = lambda _: None,
+        report: Report = report_to_nobody,
+        every: float = EVERY,
     ) -> None:
-        self._settings = settings
-        self._shard = shard
-        self._api_url = api_url
-        self._check = check
+        self._fleet = Fleet(
+            settings,
+            shard=shard,
+            api_url=api_url,
+            check=check,
+            on_server=self._take_over,
+            move_away=self._move_away,
+            report=report,
+            every=every,
+        )
         self._saved = saved or SavedShard()
         self._on_voice = on_voice
-        self._nodes: list[wavelink.Node] = []
-        self._alive_at: dict[str, float] = {}
-        self._sessions: dict[str, str] = {}
-        self._reported: dict[str, asyncio.Event] = {}
+        self._on_voice_lost = on_voice_lost
+        self._on_leave = on_leave
+        self._moving: dict[int, asyncio.Event] = {}
+        self._joining: set[int] = set()
         self._client: Gateway | None = None
 
     async def run(self, client: Gateway) -> None:
         """Open the sessions and keep them until cancelled. The sockets are closed, the sessions outlive them.
 
         Raises:
+            LeaseLost: the shard is another's.
             SettingsError: a server refuses its password, or may not be used with this Discord.
         """
         self._client = client
-        async with asyncio.TaskGroup() as tasks:
-            for setting in self._settings:
-                tasks.create_task(self._serve(setting, client))
+        await self._fleet.run(client)
 
-    async def _serve(self, setting: LavalinkNode, client: Gateway) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for server in await find_servers(setting):
-                tasks.create_task(self._keep(server, client))
-
-    async def _keep(self, server: Server, client: Gateway) -> None:
-        async with make_node(server, self._shard, client) as node:
-            self._reported[node.identifier] = asyncio.Event()
-            self._take_over(node)
-            self._nodes.append(node)
-            await keep_session(node, api_url=self._api_url, check=self._check)
-
-    def _take_over(self, node: wavelink.Node) -> None:
+    def _take_over(self, station: Station) -> None:
         """Resume the session that the owner before had, with the players it held. No call to either side is made."""
-        server = server_of(node)
-        session = self._saved.lavalink.get(server)
+        session = self._saved.lavalink.get(station.name)
         if session is None:
             return
-        node._session_id = self._sessions[node.identifier] = session
+        station.node._session_id = station.session = session
         assert self._client is not None
         for guild, voice in self._saved.voices.items():
             channel = self._client.voice_channel(guild, voice.channel)
-            if voice.server == server and channel is not None:
-                link = VoiceLink(self._client, channel, node, self._on_voice)
+            if voice.server == station.name and channel is not None:
+                link = self._make_link(channel, station)
                 link.adopt(voice)
                 link.linked.set()
                 link.attach()
@@ -136,44 +108,41 @@ class Sound:
 
     def connected(self) -> list[wavelink.Node]:
         """The servers to which a session is open."""
-        return [node for node in self._nodes if node.status is wavelink.NodeStatus.CONNECTED and node.session_id]
+        return [station.node for station in self._fleet.stations.values() if station.connected]
 
-    def drop_sockets(self) -> None:
-        """Cut every session's socket, with all that waits in it."""
-        for node in self._nodes:
-            if node._websocket is not None:
-                abort(node._websocket.socket)
+    def _station(self, node: wavelink.Node) -> Station | None:
+        return next((each for each in self._fleet.stations.values() if each.node is node), None)
 
-    def alive(self, node: wavelink.Node) -> None:
-        """Note a sign of life."""
-        self._alive_at[node.identifier] = time.monotonic()
+    def hung(self, node: wavelink.Node) -> bool:
+        """Whether a server's session was given up because it did not answer: it has had its time to come back."""
+        station = self._station(node)
+        return station is None or station.hung
 
     def reported(self, node: wavelink.Node) -> None:
         """Note that the server has told of a player: by then it has told of all events that came before."""
-        self.alive(node)
-        self._reported[node.identifier].set()
+        station = self._station(node)
+        if station is not None:
+            station.reported.set()
 
     def began(self, node: wavelink.Node) -> str | None:
         """Note that a session is open; returns the one that was to be resumed and was not, if there was one."""
-        self.alive(node)
-        before = self._sessions.get(node.identifier)
-        assert node.session_id is not None
-        self._sessions[node.identifier] = node.session_id
-        return before if before != node.session_id else None
+        station = self._station(node)
+        return station.began() if station is not None else None
+
+    def drop_sockets(self) -> None:
+        """Cut every session's socket, with all that waits in it."""
+        for station in self._fleet.stations.values():
+            if station.node._websocket is not None:
+                abort(station.node._websocket.socket)
 
     async def end_session(self, node: wavelink.Node, session: str) -> None:
         """Destroy the players of a session that could not be resumed, so that nobody is heard twice."""
-        path = f"v4/sessions/{session}/players"
+        station = self._station(node)
         try:
-            players = await self._call(node, lambda: node.send("GET", path=path), CALL_TIMEOUT)
-            for player in players:
-                await self._destroy(node, path, int(player["guildId"]))
+            if station is not None:
+                await station.end_session(session)
         except (LavalinkAway, wavelink.LavalinkException) as error:
             LOG.info("An old session is gone: %r", error, extra=context(node=node.identifier))
-
-    async def _destroy(self, node: wavelink.Node, path: str, guild: int) -> None:
-        with contextlib.suppress(wavelink.LavalinkException):
-            await self._call(node, lambda: node.send("DELETE", path=f"{path}/{guild}"), CALL_TIMEOUT)
 
     async def fetch_actual(self, node: wavelink.Node) -> dict[int, Actual]:
         """What each player of a session does, by guild.
@@ -183,16 +152,22 @@ class Sound:
         """
         path = f"v4/sessions/{node.session_id}/players"
         try:
-            players = await self._call(node, lambda: node.send("GET", path=path), CALL_TIMEOUT)
+            players = await self._require(node).call(lambda: node.send("GET", path=path))
         except wavelink.LavalinkException as error:
             raise LavalinkAway(f"{node.uri}: {error.error}") from None
-        return {int(player["guildId"]): _actual(player) for player in players}
+        return {int(player["guildId"]): actual_of(player) for player in players}
+
+    def _require(self, node: wavelink.Node) -> Station:
+        station = self._station(node)
+        if station is None:
+            raise LavalinkAway(f"{node.identifier} is used no more")
+        return station
 
     async def wait_reported(self, node: wavelink.Node) -> None:
         """Wait until the server has told of a player, or has had the time to."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_SECONDS):
-                await self._reported[node.identifier].wait()
+                await self._require(node).reported.wait()
 
     async def destroy_orphan(self, node: wavelink.Node, guild: int) -> None:
         """Destroy a player that nobody wants.
@@ -200,35 +175,30 @@ class Sound:
         Raises:
             LavalinkAway: the server does not answer.
         """
-        await self._destroy(node, f"v4/sessions/{node.session_id}/players", guild)
+        await self._require(node).destroy(guild)
 
-    async def require_alive(self, guild: int) -> wavelink.Node:
-        """The server that plays, or would play, for ``guild``, after a sign of life no older than a second.
+    async def require_alive(self, guild: int, region: str = "") -> Station:
+        """The server that plays for ``guild``, or the best one for it, after a sign of life no older than a second.
+
+        Where it gives none, the next one is asked, and no other: somebody waits.
 
         Raises:
             LavalinkAway: there is none.
         """
+        order = self._fleet.ranked(region)
         link = self.link(guild)
-        node = link.node if link is not None and link.node in self.connected() else self._choose()
-        if time.monotonic() - self._alive_at.get(node.identifier, 0) > FRESH:
-            await self._call(node, lambda: node.send("GET", path="version"), PROBE_TIMEOUT)
-        return node
-
-    def _choose(self) -> wavelink.Node:
-        usable = self.connected()
-        if not usable:
-            raise LavalinkAway("no session is open")
-        return min(usable, key=lambda node: len(node.players))
-
-    async def _call(self, node: wavelink.Node, call: Callable[[], Awaitable[T]], timeout: float) -> T:
-        self._check()
-        try:
-            async with asyncio.timeout(timeout):
-                result = await call()
-        except (TimeoutError, aiohttp.ClientError, OSError, wavelink.NodeException) as error:
-            raise LavalinkAway(f"{node.uri}: {error!r}") from None
-        self.alive(node)
-        return result
+        held = self._station(link.node) if link is not None else None
+        if held is not None and held.usable:
+            order = [held, *(station for station in order if station is not held)]
+        failure = LavalinkAway("no session is open")
+        for station in order[:2]:
+            try:
+                await station.show_alive()
+            except LavalinkAway as error:
+                failure = error
+            else:
+                return station
+        raise failure
 
     # Tracks.
 
@@ -239,31 +209,22 @@ class Sound:
             LavalinkAway: no server answers.
             Refused: nothing was found, or it can't be played.
         """
-        node = await self.require_alive(guild)
-        identifier = query if query.startswith(("http://", "https://")) else SEARCH_PREFIX + query
-        load = asyncio.ensure_future(
-            self._call(
-                node, lambda: node.send("GET", path="v4/loadtracks", params={"identifier": identifier}), LOAD_TIMEOUT
-            )
-        )
+        station = await self.require_alive(guild)
         try:
-            done, _ = await asyncio.wait([load], timeout=LOAD_PATIENCE)
-            if not done:
-                await self._call(node, lambda: node.send("GET", path="version"), PROBE_TIMEOUT)
-            answer = await load
-        except wavelink.LavalinkException as error:
-            raise broken(query, error.error) from None
-        finally:
-            load.cancel()
-            await asyncio.gather(load, return_exceptions=True)
-        return loaded(answer, query)
+            return await load(station, query)
+        except LavalinkAway:
+            others = [other for other in self._fleet.ranked() if other is not station]
+            if not others:
+                raise
+        await others[0].show_alive()
+        return await load(others[0], query)
 
     # Voice.
 
     def link(self, guild: int) -> VoiceLink | None:
         """The voice connection of ``guild``, if there is one."""
-        for node in self._nodes:
-            link = node.players.get(guild)
+        for station in self._fleet.stations.values():
+            link = station.node._players.get(guild)
             if isinstance(link, VoiceLink):
                 return link
         return None
@@ -272,6 +233,14 @@ class Sound:
         """Whether the gateway has said that the bot is in a channel, since this connection was begun."""
         link = self.link(guild)
         return link is not None and bool(link._voice_state["voice"].get("session_id"))
+
+    def _make_link(self, channel: discord.VoiceChannel | discord.StageChannel, station: Station) -> VoiceLink:
+        assert self._client is not None
+        return VoiceLink(self._client, channel, station.node, self._on_voice, self._broken)
+
+    def _broken(self, guild: int) -> None:
+        if guild not in self._joining:
+            self._on_voice_lost(guild)
 
     async def join(self, channel: discord.VoiceChannel | discord.StageChannel) -> None:
         """Be in ``channel``: both events of the gateway came, and Lavalink says so. Else nothing is left behind.
@@ -285,35 +254,45 @@ class Sound:
         guild = channel.guild
         link = self.link(guild.id)
         if link is None:
-            node = await self.require_alive(guild.id)
-            link = VoiceLink(self._client, channel, node, self._on_voice)
+            link = self._make_link(channel, await self.require_alive(guild.id, region_of(channel.rtc_region)))
             link.attach()
-        link.linked.clear()
+        link.begin()
+        self._joining.add(guild.id)
         try:
             await self._client.send_voice_state(guild, channel)
             async with asyncio.timeout(JOIN_TIMEOUT):
-                await link.linked.wait()
-        except (DiscordAway, TimeoutError) as error:
+                await link.wait_linked()
+        except (DiscordAway, LavalinkAway, TimeoutError) as error:
             await self.leave(guild)
-            if isinstance(error, DiscordAway):
-                raise
-            raise LavalinkAway(f"{link.node.uri}: no voice connection within {JOIN_TIMEOUT} s") from None
+            if isinstance(error, TimeoutError):
+                raise LavalinkAway(f"{link.node.uri}: no voice connection within {JOIN_TIMEOUT} s") from None
+            raise
+        finally:
+            self._joining.discard(guild.id)
 
     async def leave(self, guild: discord.Guild) -> None:
         """Be in no channel of ``guild``, on both sides. What can't be reached is left to run out."""
         assert self._client is not None
         link = self.link(guild.id)
         if link is not None:
-            link.forget()
-            node = link.node
-            try:
-                await self._call(node, lambda: node._destroy_player(guild.id), CALL_TIMEOUT)
-            except (LavalinkAway, wavelink.LavalinkException) as error:
-                LOG.info("A player was not destroyed: %r", error, extra=context(guild=guild.id))
+            await self._forget(link, guild.id)
         try:
             await self._client.send_voice_state(guild, None)
         except DiscordAway as error:
             LOG.info("The channel was not left: %r", error.detail, extra=context(guild=guild.id))
+
+    async def _forget(self, link: VoiceLink, guild: int) -> None:
+        link.forget()
+        await self._destroy_old(self._station(link.node), guild)
+
+    async def _destroy_old(self, station: Station | None, guild: int) -> None:
+        """Also the only way to free a player that hangs while it connects to voice. A server that does not answer
+        now is cleared of it as soon as it does."""
+        try:
+            if station is not None and station.usable:
+                await station.destroy(guild)
+        except LavalinkAway as error:
+            LOG.info("A player was not destroyed: %r", error, extra=context(guild=guild))
 
     async def update(self, guild: int, wanted: Wanted, *, new_track: bool) -> None:
         """Bring the player of ``guild`` to ``wanted``; may be repeated. The track is sent only if ``new_track``.
@@ -322,18 +301,38 @@ class Sound:
             LavalinkAway: the server does not answer.
             LeaseLost: the shard is another's.
         """
+        await self._patch(guild, request_for(wanted, new_track=new_track))
+
+    async def start_and_seek(self, guild: int, wanted: Wanted) -> None:
+        """The same, for a track that can't be started at its position: it is started silently, and then sought.
+
+        Raises:
+            LavalinkAway: the server does not answer.
+            LeaseLost: the shard is another's.
+        """
+        data = request_for(wanted, new_track=True)
+        position = data.pop("position", 0)
+        await self._patch(guild, data | {"paused": True})
+        await self._patch(guild, {"position": position, "paused": wanted.paused})
+
+    async def _patch(self, guild: int, data: dict[str, Any]) -> None:
         link = self.link(guild)
         if link is None:
             raise LavalinkAway("no voice connection")
-        await self._patch(link.node, guild, _request(wanted, new_track=new_track))
+        station = self._require(link.node)
+        try:
+            await station.call(lambda: _patch(station, guild, data))
+        except wavelink.LavalinkException as error:
+            raise LavalinkAway(f"{station.name}: {error.error}") from None
 
     async def move(self, guild: int, wanted: Wanted) -> bool:
-        """Go on at another server, with the same voice connection and from ``wanted``'s position.
+        """Go on at the best server, with the same voice connection and from ``wanted``'s position.
 
-        ``False`` when there is no voice connection to go on with. The server that is left may be gone.
+        ``False`` when there is no voice connection to go on with: then nothing is left of it. The server that is left
+        may be gone.
 
         Raises:
-            LavalinkAway: there is no other server, or it does not connect.
+            LavalinkAway: there is no server, or it does not answer.
             LeaseLost: the shard is another's.
         """
         assert self._client is not None
@@ -342,26 +341,50 @@ class Sound:
         channel = self._client.voice_channel(guild, voice.channel) if voice is not None else None
         if voice is None or channel is None:
             return False
-        node = self._choose()
+        before = self._station(link.node) if link is not None else self._fleet.stations.get(voice.server)
+        station = self._fleet.choose(region_of(voice.endpoint))
         if link is not None:
             link.forget()
-        moved = VoiceLink(self._client, channel, node, self._on_voice)
+        moved = self._make_link(channel, station)
         moved.adopt(voice)
         moved.attach()
-        await self._patch(node, guild, _request(wanted, new_track=True) | {"voice": wire(voice)}, JOIN_TIMEOUT)
+        if not await self._connect(station, guild, voice, wanted):
+            await self.leave(channel.guild)
+            return False
         moved.linked.set()
-        current = moved.saved()
         if self._on_voice is not None:
-            self._on_voice(guild, current)
+            self._on_voice(guild, moved.saved())
+        if before is not station:
+            LAVALINK_MOVES.labels("failover").inc()
+            await self._destroy_old(before, guild)
+        if guild in self._moving:
+            self._moving[guild].set()
         return True
 
-    async def _patch(
-        self, node: wavelink.Node, guild: int, data: dict[str, Any], timeout: float = CALL_TIMEOUT
-    ) -> None:
+    async def _connect(self, station: Station, guild: int, voice: SavedVoice, wanted: Wanted) -> bool:
+        """``False`` where the server answers, but voice does not."""
+        data = request_for(wanted, new_track=True) | {"voice": wire(voice)}
         try:
-            await self._call(node, lambda: node._update_player(guild, data=cast(Any, data), replace=True), timeout)
+            await station.call(lambda: _patch(station, guild, data), JOIN_TIMEOUT, counts=False)
         except wavelink.LavalinkException as error:
-            raise LavalinkAway(f"{node.uri}: {error.error}") from None
+            LOG.warning("Voice refuses: %s", error.error, extra=context(guild=guild, node=station.node.identifier))
+            return False
+        except LavalinkAway:
+            await station.show_alive()
+            return False
+        return True
+
+    async def _move_away(self, guild: int) -> bool:
+        done = self._moving[guild] = asyncio.Event()
+        try:
+            self._on_leave(guild)
+            async with asyncio.timeout(MOVE_TIMEOUT):
+                await done.wait()
+        except TimeoutError:
+            return False
+        finally:
+            del self._moving[guild]
+        return True
 
     async def reconnect_voice(self, guild: int) -> None:
         """Hand the voice data to a session that does not know it."""
@@ -371,24 +394,5 @@ class Sound:
             await link._dispatch_voice_update()
 
 
-def _actual(player: dict[str, Any]) -> Actual:
-    """Lavalink's documentation, REST API, *Player*."""
-    track, state = player["track"], player["state"]
-    return Actual(
-        play=str(track.get("userData", {}).get("play", "")) if track else None,
-        position_ms=int(state["position"]),
-        paused=bool(player["paused"]),
-        volume=int(player["volume"]),
-        connected=bool(state["connected"]),
-    )
-
-
-def _request(wanted: Wanted, *, new_track: bool) -> dict[str, Any]:
-    """Lavalink's documentation, REST API, *Update Player*."""
-    data: dict[str, Any] = {"paused": wanted.paused, "volume": wanted.volume}
-    if new_track:
-        data["track"] = {"encoded": wanted.encoded}
-        if wanted.encoded is not None:
-            data["track"]["userData"] = {"play": wanted.play}
-            data["position"] = wanted.position_ms
-    return data
+async def _patch(station: Station, guild: int, data: dict[str, Any]) -> None:
+    await station.node._update_player(guild, data=cast(Any, data), replace=True)

@@ -1,13 +1,49 @@
-"""What Lavalink answers to a look-up, as tracks (Lavalink's documentation, REST API, *Track Loading Result*)."""
+"""Look-ups at Lavalink, and what it answers, as tracks (Lavalink's documentation, REST API, *Track Loading Result*)."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+import wavelink
 
 from tonearm.errors import Refused
 from tonearm.music.player import MAX_QUEUE
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
+from voice_nodes.station import PROBE_TIMEOUT, Station
+
+LOAD_TIMEOUT = 15.0
+LOAD_PATIENCE = 0.8
+"""Seconds. A look-up may take LOAD_TIMEOUT, but after LOAD_PATIENCE the server must show that it is alive."""
+
+
+SEARCH_PREFIX = "ytsearch:"
+
+
+async def load(station: Station, query: str) -> Loaded:
+    """The tracks that ``query`` (a URL, or words to search for) names; of a search, the best one.
+
+    Raises:
+        LavalinkAway: the server does not answer.
+        LeaseLost: the shard is another's.
+        Refused: nothing was found, or it can't be played.
+    """
+    identifier = query if query.startswith(("http://", "https://")) else SEARCH_PREFIX + query
+    node, path, params = station.node, "v4/loadtracks", {"identifier": identifier}
+    loading = asyncio.ensure_future(
+        station.call(lambda: node.send("GET", path=path, params=params), LOAD_TIMEOUT, counts=False)
+    )
+    try:
+        done, _ = await asyncio.wait([loading], timeout=LOAD_PATIENCE)
+        if not done:
+            await station.call(lambda: node.send("GET", path="version"), PROBE_TIMEOUT)
+        return loaded(await loading, query)
+    except wavelink.LavalinkException as error:
+        raise broken(query, error.error) from None
+    finally:
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
 
 
 def loaded(answer: dict[str, Any], query: str) -> Loaded:

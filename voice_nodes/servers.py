@@ -1,7 +1,7 @@
 """Finding Lavalink's servers, judging them, and keeping a session open to each.
 
-It leans on these internals of wavelink: ``Websocket.connect``, ``Websocket.keep_alive``, ``Websocket.cleanup``,
-``Node._websocket``.
+It leans on these internals of wavelink: ``Websocket.keep_alive``, ``Websocket.headers``, ``Websocket.dispatch``,
+``Node._status``, ``Node._session``, ``Node._session_id``, ``Node._players``, ``Node._websocket``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import wavelink
-import wavelink.backoff
+from wavelink.enums import NodeStatus
 from wavelink.websocket import Websocket
 
 from tonearm.addresses import DNS, addresses_of, session_to
@@ -24,14 +24,16 @@ from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LOG, context
 from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway
+from voice_nodes.resuming import abort
 
 INFO_TIMEOUT = 2.0
+OPEN_TIMEOUT = 3.0
+"""Seconds that opening a socket may take."""
+
 REQUEST_TIMEOUT = 20.0
 """Seconds that any request may take, also those that wavelink makes by itself."""
 
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to reach a server that is away."""
-
+CLOSE_TIMEOUT = 1.0
 RESUME_SECONDS = 60
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -43,49 +45,96 @@ class Server(msgspec.Struct, frozen=True):
     password: str
     name: str
     address: str | None = None
+    regions: tuple[str, ...] = ()
 
 
 async def find_servers(node: LavalinkNode) -> list[Server]:
-    """The servers that a setting stands for; waits until the name of ``dns+http(s)://`` has an address."""
+    """The servers that a setting stands for, now.
+
+    Raises:
+        OSError: the name of a ``dns+http(s)://`` has no address, or nobody could be asked.
+    """
     if not node.url.startswith(DNS):
-        return [Server(node.url, node.password, urlsplit(node.url).netloc)]
+        return [Server(node.url, node.password, urlsplit(node.url).netloc, None, node.regions)]
     url = node.url.removeprefix(DNS)
-    backoff = Backoff()
-    while True:
-        try:
-            return [
-                Server(url, node.password, f"{each}#{urlsplit(url).netloc}", each) for each in await addresses_of(url)
-            ]
-        except OSError as error:
-            LOG.warning("%s has no address: %s", urlsplit(url).hostname, str(error) or "nobody answers")
-        await backoff.wait()
+    return [
+        Server(url, node.password, f"{each}#{urlsplit(url).netloc}", each, node.regions)
+        for each in await addresses_of(url)
+    ]
 
 
-class _Socket(Websocket):
-    """wavelink's WebSocket, which is opened again by :func:`keep_session` and by nobody else.
+class Socket(Websocket):
+    """wavelink's WebSocket, which is opened and closed by :class:`voice_nodes.station.Station` and by nobody else.
 
-    wavelink's own reader ends for good when it meets an error (a server that hung for longer than a heartbeat is one),
-    and lets its task for the next connection go unwatched.
+    wavelink's own reader ends for good when it meets an error, lets its task for the next connection go unwatched,
+    waits for a server that hangs, and forgets the players of one that refuses once. ``on_message`` is called for
+    each message, and ``on_stats`` with the server's figures, which wavelink tells without saying whose they are.
     """
 
-    def __init__(self, node: wavelink.Node) -> None:
+    def __init__(
+        self,
+        node: wavelink.Node,
+        *,
+        on_message: Callable[[], None],
+        on_stats: Callable[[wavelink.StatsEventPayload], None],
+    ) -> None:
         super().__init__(node=node)
-        self.backoff = wavelink.backoff.Backoff(maximum_time=LONGEST_PAUSE)
+        self._on_message = on_message
+        self._on_stats = on_stats
+
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        if event != "node_disconnected":
+            self._on_message()
+        if event == "stats_update":
+            self._on_stats(*args)
+        super().dispatch(event, *args, **kwargs)
 
     async def connect(self) -> None:
         """What wavelink starts when the socket was closed."""
 
     async def open(self) -> None:
-        await super().connect()
+        """Open it, and begin to take what comes.
+
+        Raises:
+            aiohttp.ClientError: it is refused.
+            OSError: nobody is there.
+            TimeoutError: nobody answers.
+        """
+        node = self.node
+        uri = f"{node.uri}/v4/websocket"
+        async with asyncio.timeout(OPEN_TIMEOUT):
+            self.socket = await node._session.ws_connect(uri, heartbeat=node.heartbeat, headers=self.headers)
+        self.keep_alive_task = asyncio.create_task(self.keep_alive())
 
     async def read(self) -> None:
+        """Take what comes until the socket is gone."""
         assert self.keep_alive_task is not None
         try:
             await self.keep_alive_task
         except Exception as error:
             LOG.warning("Lavalink's socket broke: %r", error, extra=context(node=self.node.identifier))
-        if self.socket is not None:
-            await self.socket.close()
+
+    def lost(self) -> None:
+        """Tell that the session's socket is gone, if it was open."""
+        if self.node._status is NodeStatus.CONNECTED:
+            self.node._status = NodeStatus.CONNECTING
+            self.dispatch("node_disconnected", wavelink.NodeDisconnectedEventPayload(node=self.node))
+        self.node._status = NodeStatus.CONNECTING
+
+    async def close(self, *, at_once: bool = False) -> None:
+        """Close it; the session outlives it. ``at_once``: cut it, as its server would not answer."""
+        if self.keep_alive_task is not None:
+            self.keep_alive_task.cancel()
+            await asyncio.wait([self.keep_alive_task])
+        if at_once:
+            abort(self.socket)
+        elif self.socket is not None:
+            with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self.socket.close()
+
+    async def cleanup(self) -> None:
+        """What wavelink does where it gives a server up: here nothing, as nothing is given up."""
 
 
 @contextlib.asynccontextmanager
@@ -104,48 +153,13 @@ async def make_node(server: Server, shard: int, client: Gateway) -> AsyncIterato
         )
 
 
-async def keep_session(node: wavelink.Node, *, api_url: str, check: Callable[[], None]) -> None:
-    """Keep a session open until cancelled. Then the socket is closed, and the session outlives it.
-
-    ``check`` is called before the socket is opened: whoever does not own the shard must not take its sessions.
-
-    Raises:
-        LeaseLost: ``check`` says so.
-        SettingsError: at the start, the server refuses its password, is no Lavalink, or is not for this Discord.
-    """
-    await _judge(node, api_url)
-    socket = _Socket(node)
-    backoff = Backoff()
-    opened = False
-    try:
-        while True:
-            node._websocket = socket
-            check()
-            try:
-                await socket.open()
-                opened = True
-                backoff.reset()
-                await socket.read()
-            except wavelink.AuthorizationFailedException:
-                await _complain(node, "refuses its password", opened, backoff)
-            except wavelink.NodeException:
-                await _complain(node, "is not a Lavalink 4 server", opened, backoff)
-    finally:
-        await socket.cleanup()
-
-
-async def _complain(node: wavelink.Node, what: str, opened: bool, backoff: Backoff) -> None:
-    """At the start it is a wrong setting; later on somebody is working at the server."""
-    if not opened:
-        raise SettingsError(f"TONEARM_LAVALINK_NODES: {node.uri} {what}.") from None
-    LOG.error("%s %s", node.uri, what, extra=context(node=node.identifier))
-    await backoff.wait()
-
-
-async def _judge(node: wavelink.Node, api_url: str) -> None:
+async def judge(node: wavelink.Node, api_url: str) -> None:
     """Wait until the server answers; see what it is.
 
     The playground's audio node has no end-to-end encryption, so it is for a Discord on this machine only.
+
+    Raises:
+        SettingsError: the server refuses its password, is no Lavalink, or is not for this Discord.
     """
     info = await _fetch_info(node)
     audio_node = info.get("tonearm", {}).get("audioNode")

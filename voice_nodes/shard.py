@@ -14,7 +14,7 @@ from tonearm.discord.rest import RestClient
 from tonearm.errors import LeaseLost
 from tonearm.music.events import Disconnected, Moved, TrackOver
 from tonearm.postgres.pool import Pool
-from tonearm.redis import guilds, removal, sessions
+from tonearm.redis import guilds, removal, servers, sessions
 from tonearm.redis.client import FAILURES, Client
 from tonearm.redis.sessions import SavedShard
 from tonearm.sentences import Sentence
@@ -23,6 +23,7 @@ from tonearm.telemetry import EVENTS_DROPPED, LEASES, LOG, context
 from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
 from voice_nodes.backoff import Backoff
+from voice_nodes.converger import Converger
 from voice_nodes.gateway import Gateway, Report
 from voice_nodes.identifying import wait_for_turn
 from voice_nodes.intake import Intake, Received
@@ -143,6 +144,9 @@ class Shard:
             check=lease.check,
             saved=saved,
             on_voice=saver.voice,
+            on_voice_lost=lambda guild: self._tell(guild, Converger.voice_lost),
+            on_leave=lambda guild: self._tell(guild, Converger.server_lost),
+            report=lambda seen: servers.report(self._node.redis, seen),
         )
         outbox = Outbox(
             self._node.redis,
@@ -307,6 +311,8 @@ class Shard:
     def track_over(self, guild: int, play: str, reason: str) -> None:
         if reason not in ENDED:
             return
+        if guild in self._actors and self._actors[guild].converger.start_again(play):
+            return
         if play:
             self._actor(guild).submit(TrackOver(play, failed=reason != "finished"))
         else:
@@ -314,7 +320,7 @@ class Shard:
 
     def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
         actor = self._actors.get(guild)
-        if actor is not None:
+        if actor is not None and not actor.converger.excuses(play):
             text = Sentence.TRACK_BROKEN.format(query=title, reason=reason.rstrip("."))
             actor.announcer.say(text, f"broken:{guild}:{play}")
 
@@ -340,13 +346,17 @@ class Shard:
 
     async def _give_up(self, node: wavelink.Node) -> None:
         """Move a server's players elsewhere, unless it comes back in a moment."""
-        await asyncio.sleep(AWAY_SECONDS)
+        if not self._sound.hung(node):
+            await asyncio.sleep(AWAY_SECONDS)
         if node in self._sound.connected():
             return
         LOG.warning("Lavalink is gone", extra=context(shard=self.number, node=node.identifier))
         for guild in tuple(node.players):
-            if guild in self._actors:
-                self._actors[guild].converger.server_lost()
+            self._tell(guild, Converger.server_lost)
+
+    def _tell(self, guild: int, what: Callable[[Converger], None]) -> None:
+        if guild in self._actors:
+            what(self._actors[guild].converger)
 
     def gateway_started(self) -> None:
         for actor in self._actors.values():

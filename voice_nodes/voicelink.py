@@ -14,6 +14,7 @@ import aiohttp
 import wavelink
 from wavelink.enums import DiscordVoiceCloseType
 
+from tonearm.errors import LavalinkAway, LeaseLost
 from tonearm.redis.sessions import SavedVoice
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
@@ -37,13 +38,27 @@ DiscordVoiceCloseType._missing_ = classmethod(_unknown_close)  # type: ignore[me
 
 
 class VoiceLink(wavelink.Player):
-    """A guild's voice connection, as discord.py and Lavalink share it."""
+    """A guild's voice connection, as discord.py and Lavalink share it.
 
-    def __init__(self, client: Gateway, channel: Any, node: wavelink.Node, on_voice: OnVoice | None = None) -> None:
+    ``on_broken`` is told when voice refuses or does not answer: Lavalink then answers nothing more for this player
+    until it is destroyed.
+    """
+
+    def __init__(
+        self,
+        client: Gateway,
+        channel: Any,
+        node: wavelink.Node,
+        on_voice: OnVoice | None = None,
+        on_broken: Callable[[int], None] = lambda _: None,
+    ) -> None:
         super().__init__(client, channel, nodes=[node])
         self._guild = channel.guild
         self._on_voice = on_voice or _nobody
+        self._on_broken = on_broken
         self.linked = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._failure = ""
         self._sending = asyncio.Lock()
 
     def attach(self) -> None:
@@ -55,6 +70,27 @@ class VoiceLink(wavelink.Player):
         """Take over a connection that Lavalink holds already."""
         self._voice_state["voice"] = {"session_id": voice.session, "token": voice.token, "endpoint": voice.endpoint}
         self._voice_state["channel_id"] = str(voice.channel)
+
+    def begin(self) -> None:
+        """From now on it counts whether it is linked."""
+        self.linked.clear()
+        self._settled.clear()
+        self._failure = ""
+
+    async def wait_linked(self) -> None:
+        """Wait until Lavalink is connected to voice.
+
+        Raises:
+            LavalinkAway: it can't be.
+        """
+        linked, settled = asyncio.create_task(self.linked.wait()), asyncio.create_task(self._settled.wait())
+        try:
+            await asyncio.wait([linked, settled], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            linked.cancel()
+            settled.cancel()
+        if not self.linked.is_set():
+            raise LavalinkAway(f"{server_of(self.node)}: no voice connection: {self._failure}")
 
     def saved(self) -> SavedVoice | None:
         """What another process, or another server, needs to go on with it; ``None`` while it is not complete."""
@@ -96,13 +132,30 @@ class VoiceLink(wavelink.Player):
         self._on_voice(self._guild_id, voice)
         async with self._sending:
             try:
+                cast(Gateway, self.client).check()
                 async with asyncio.timeout(JOIN_TIMEOUT):
                     answer = await self.node._update_player(self._guild_id, data={"voice": cast(Any, wire(voice))})
-            except (TimeoutError, aiohttp.ClientError, wavelink.WavelinkException) as error:
-                LOG.warning("Lavalink could not connect to voice: %r", error, extra=context(guild=self._guild_id))
+            except LeaseLost:
+                return
+            except (aiohttp.ClientError, OSError, wavelink.NodeException) as error:
+                # The server is away, which is noticed elsewhere; a TimeoutError is an OSError too.
+                self._fail(error, voice=isinstance(error, TimeoutError))
+                return
+            except wavelink.LavalinkException as error:
+                self._fail(error, voice=True)
                 return
         if answer["state"]["connected"]:
             self.linked.set()
+
+    def _fail(self, error: Exception, *, voice: bool) -> None:
+        LOG.warning("Lavalink could not connect to voice: %r", error, extra=context(guild=self._guild_id))
+        if self.node._players.get(self._guild_id) is not self:
+            return  # It was given up meanwhile.
+        self.linked.clear()
+        if voice:
+            self._failure = repr(error)
+            self._settled.set()
+            self._on_broken(self._guild_id)
 
     async def _update_event(self, payload: wavelink.PlayerUpdateEventPayload) -> None:
         if payload.connected:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 SHARD_COUNT = "tonearm:shard_count"
+RESHARDING = "tonearm:resharding"
+"""STRING ``<phase> <from> <to>`` while the number of shards is being changed."""
+
 JOB_GROUP = "voice"
 """The consumer group of every job stream."""
 
@@ -14,6 +17,10 @@ BEATS = "{nodes}:beats"
 """ZSET of voice nodes by the time (ms) of their last sign of life."""
 ABOUT = "{nodes}:about"
 """HASH of what each of them says of itself."""
+SERVERS = "tonearm:servers"
+"""HASH of the Lavalink servers as the owner of each shard sees them, by ``<shard>@<server>``."""
+DRAINING = "tonearm:draining"
+"""SET of the names of Lavalink servers that an operator wants empty."""
 GATEWAY = "tonearm:gateway"
 """HASH ``max_concurrency``, ``remaining``, ``reset_ms``: Discord's limits for starting sessions, for a minute."""
 
@@ -26,6 +33,15 @@ def shard_of(guild: int, shard_count: int) -> int:
 def jobs(shard: int) -> str:
     """STREAM of jobs; an entry has the fields ``j`` (the job) and ``p`` (the play that was current)."""
     return f"{{s{shard}}}:jobs"
+
+
+def count(shard: int) -> str:
+    """STRING: the number of shards since it was last changed, or :data:`MOVING`; missing if it never was."""
+    return f"{{s{shard}}}:count"
+
+
+MOVING = "moving"
+"""The number of shards is being changed: nobody may take this one."""
 
 
 def lease(shard: int) -> str:

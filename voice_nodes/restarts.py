@@ -1,0 +1,49 @@
+"""Tracks that can't be started at a position: begun again from their beginning, and then sought.
+
+lavaplayer fails at once where it is to start Ogg at a position, though it can seek in it once it plays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+AT_ONCE = 5.0
+"""Seconds after its start within which a track that ends, though more than that is left of it, has failed to start."""
+
+
+class Restarts:
+    """One guild's. ``clock`` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._play = ""
+        self._until = 0.0
+        self._excused = ""
+        self._sought = ""
+
+    def started(self, play: str | None, position_ms: int, length_ms: int) -> None:
+        """``play`` was started at a position. ``length_ms`` is 0 where the track has none."""
+        self._play = self._excused = ""
+        if play is not None and position_ms > 0 and (not length_ms or length_ms - position_ms > AT_ONCE * 1000):
+            self._play, self._until = play, self._clock() + AT_ONCE
+            self._excused = play
+
+    def excuses(self, play: str) -> bool:
+        """Whether an error of ``play`` is that of a start which is tried again; true once. It may come before the
+        end or after it."""
+        if play != self._excused or self._clock() > self._until:
+            return False
+        self._excused = ""
+        return True
+
+    def again(self, play: str) -> bool:
+        """``play`` is over: whether it is to be started again, as it never was."""
+        if play != self._play or self._clock() > self._until:
+            return False
+        self._play, self._sought = "", play
+        return True
+
+    def seeks(self, play: str | None) -> bool:
+        """Whether ``play`` is one that must be sought."""
+        return play is not None and play == self._sought
