@@ -154,7 +154,7 @@ class Demo:
         await self._command(scene, "resume")
         await self._command(scene, "play", query=CONCERT_A.title, where="now")
         await self._listen_for(scene, CONCERT_A)
-        before = await self._level(scene, CONCERT_A)
+        before = await self._level(scene)
         await self._command(scene, "volume", percent=50)
         await self._expect_half(scene, before)
         await self._command(scene, "volume", percent=100)
@@ -205,8 +205,10 @@ class Demo:
         except NotHeard as missing:
             self._note("then", "silence", str(missing), ok=False)
 
-    async def _level(self, scene: Scene, piece: Piece) -> float:
-        return (await scene.ear.hears(piece.frequency, within=WITHIN)).level
+    async def _level(self, scene: Scene) -> float:
+        """How loud it is, once the beginning of the tone has passed."""
+        await scene.ear.wait_packets((await scene.ear.report()).packets + 25, timeout=WITHIN)
+        return await scene.ear.level()
 
     async def _expect_half(self, scene: Scene, before: float) -> None:
         """Half the volume is a quarter of the power: 6 dB less."""
