@@ -61,7 +61,7 @@ class Twin:
         self.world, seed = load(state) if state is not None and state.exists() else (World(), None)
         self.schemas = Schemas.from_environment()
         self.journal = Journal()
-        self.voice = VoiceServer(host, on_closed=self._voice_closed)
+        self.voice = VoiceServer(host, on_closed=self._voice_closed, on_resumed=self._voice_resumed)
         self.hub = GatewayHub(self.world, self.journal, settings or GatewaySettings())
         self.voicing = Voicing(self.world, self.journal, self.voice)
         self.hub.on_voice = self.voicing.request
@@ -87,6 +87,10 @@ class Twin:
     def _voice_closed(self, guild_id: int, user_id: int, code: int) -> None:
         about = {"guild_id": str(guild_id), "user_id": str(user_id), "code": code}
         self.journal.add("voice", "voice_closed", about)
+
+    def _voice_resumed(self, guild_id: int, user_id: int, missed: int) -> None:
+        about = {"guild_id": str(guild_id), "user_id": str(user_id), "replayed": missed}
+        self.journal.add("voice", "voice_resumed", about)
 
     async def start(self) -> None:
         """Listen.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from playground.twin.client import Link
 from playground.twin.model import ChannelType, Json
@@ -89,8 +89,16 @@ class Channel:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
+    async def close_voice(self, code: int) -> None:
+        """Close the bot's voice connection, if it is in this channel; see :meth:`Guild.close_voice`."""
+        await self._link.call("close_voice", channel=self.id, code=code)
+
+    async def require_dave(self, required: bool = True) -> None:
+        """Admit only clients that speak DAVE; see :meth:`Guild.require_dave`."""
+        await self._link.call("require_dave", channel=self.id, required=required)
+
     async def delete(self) -> None:
-        """Delete the channel; who is in it is sent out."""
+        """Delete the channel; who is in it is sent out, the bot's voice connection is closed with 4022."""
         await self._link.call("delete_channel", channel=self.id)
 
 
@@ -171,8 +179,46 @@ class Guild:
         await self._link.call("move_bot", channel=channel.id)
 
     async def change_voice_server(self, *, outage: bool = False) -> None:
-        """Give the bot a new voice server; with ``outage`` take the old one and announce none (a null endpoint)."""
+        """Give the bot a new voice server and token, and close the old connection (4022).
+
+        With ``outage`` there is no new one for now: a null endpoint is told.
+        """
         await self._link.call("change_voice_server", guild=self.id, outage=outage)
+
+    async def close_voice(self, code: int) -> None:
+        """Close the bot's voice connection with a code. What follows is what Discord documents:
+
+        - 4014 (disconnected), 4021 (rate limited), 4022 (call terminated): the bot is out of the channel;
+        - 4015 (crashed): the client may resume, and its audio is heard meanwhile;
+        - 4006 (no longer valid): the bot is still in the channel, but its token is void;
+        - 4009 (timeout), 4017 (DAVE) and others: the session is over, the token can be used once more.
+        """
+        await self._link.call("close_voice", guild=self.id, code=code)
+
+    async def cut_voice(self) -> None:
+        """Cut the TCP connection of the bot's voice without a close: the client may resume."""
+        await self._link.call("cut_voice", guild=self.id)
+
+    async def delay_voice(self, ms: float = 0.0, *, loss: float = 0.0) -> None:
+        """Let the bot's audio come ``ms`` late, and lose a share of it (0 to 1); without arguments, no more."""
+        await self._link.call("delay_voice", guild=self.id, ms=ms, loss=loss)
+
+    async def offer_voice_modes(self, *modes: str) -> None:
+        """Offer only these modes of encryption to the next voice connections; without arguments, all again."""
+        await self._link.call("offer_voice_modes", guild=self.id, modes=list(modes) or None)
+
+    async def require_dave(self, required: bool = True) -> None:
+        """Turn away (4017), here, voice clients without end-to-end encryption; a connected one is closed at once."""
+        await self._link.call("require_dave", guild=self.id, required=required)
+
+    async def break_voice_endpoint(self, fault: Literal["refusing", "silent", "mute"] | None) -> None:
+        """Let the voice servers that this guild is told of from now on be broken ones; None mends it.
+
+        Args:
+            fault: ``refusing``: the port is closed; ``silent``: TCP is accepted and nothing said; ``mute``: the
+                WebSocket opens and no HELLO comes. For the running connection: then :meth:`change_voice_server`.
+        """
+        await self._link.call("break_voice_endpoint", guild=self.id, fault=fault)
 
     async def add_bot(self, allowed: int | None = None) -> None:
         """Invite the bot (again), with permissions for its role."""

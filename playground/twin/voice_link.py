@@ -8,9 +8,8 @@ from typing import Protocol
 class VoiceLink(Protocol):
     """The side of the voice server that the gateway sees."""
 
-    @property
-    def endpoint(self) -> str:
-        """Where clients connect to, as host:port."""
+    def endpoint_of(self, guild_id: int) -> str:
+        """Return where a guild's clients connect to, as host:port."""
         ...
 
     def expect(self, guild_id: int, channel_id: int, user_id: int, session_id: str, token: str) -> None:
@@ -18,7 +17,15 @@ class VoiceLink(Protocol):
         ...
 
     async def disconnect(self, guild_id: int, user_id: int, code: int = 4014) -> None:
-        """Void what was expected of a user in a guild, before anything is awaited, and close their connection."""
+        """Close a user's connection in a guild; what was expected of them is void at once if the code says so."""
+        ...
+
+    def cut(self, guild_id: int, user_id: int) -> bool:
+        """Drop a user's connection without a close; return whether there was one."""
+        ...
+
+    def is_connected(self, guild_id: int, user_id: int) -> bool:
+        """Return whether a user has a voice connection in a guild."""
         ...
 
     def mute(self, guild_id: int, user_id: int, muted: bool) -> None:

@@ -16,6 +16,7 @@ from playground.twin.journal import Journal
 from playground.twin.model import Channel, ChannelType, Guild, VoiceState
 from playground.twin.permissions import Permission
 from playground.twin.tasks import Tasks
+from playground.twin.voice.protocol import LEAVING, Close
 from playground.twin.voice_link import VoiceLink
 from playground.twin.world import World
 
@@ -148,30 +149,59 @@ class Voicing:
         if old is None or (old.channel_id, old.session_id) != (channel.id, session):
             await self._new_server(guild, moved=old is not None)
 
-    async def _new_server(self, guild: Guild, *, moved: bool) -> None:
+    async def _new_server(self, guild: Guild, *, moved: bool, code: int = Close.DISCONNECTED) -> None:
         state = guild.voice_states[self._world.bot.id]
         if moved:
-            await self._cut(guild.id)
+            await self._cut(guild.id, code)
         token = secrets.token_hex(8)
         self._link.expect(guild.id, state.channel_id, state.user_id, state.session_id, token)
-        data = {"guild_id": str(guild.id), "token": token, "endpoint": self._link.endpoint}
+        data = {"guild_id": str(guild.id), "token": token, "endpoint": self._link.endpoint_of(guild.id)}
         self._world.emit("VOICE_SERVER_UPDATE", guild.id, data, session=state.session_id)
 
-    async def _cut(self, guild_id: int) -> None:
-        """Begin to close the bot's voice connection (4014); its token is void when this returns, the close goes on."""
-        work = self._link.disconnect(guild_id, self._world.bot.id, 4014)
+    async def _cut(self, guild_id: int, code: int = Close.DISCONNECTED) -> None:
+        """Begin to close the bot's voice connection; when this returns its token is void if the code says so."""
+        work = self._link.disconnect(guild_id, self._world.bot.id, code)
         self._tasks.start(work, f"voice connection of guild {guild_id} ends")
         await asyncio.sleep(0)
 
-    async def _remove(self, guild: Guild) -> None:
+    async def _remove(self, guild: Guild, code: int = Close.DISCONNECTED) -> None:
         if self._world.bot.id in guild.voice_states:
             self.leave(guild, self._world.bot.id)
-            await self._cut(guild.id)
+            await self._cut(guild.id, code)
 
-    async def disconnect_bot(self, guild: Guild) -> None:
+    async def disconnect_bot(self, guild: Guild, code: int = Close.DISCONNECTED) -> None:
         """Throw the bot out of voice, as an administrator does; nothing if it is not there."""
         async with self._lock(guild.id):
-            await self._remove(guild)
+            await self._remove(guild, code)
+
+    async def close_voice(self, guild: Guild, code: int) -> None:
+        """Close the bot's voice connection with a code, and let follow what Discord says follows.
+
+        After the codes that mean "disconnected" the bot is in no channel any more; after the others it still is.
+
+        Raises:
+            NotPossible: the bot is not in voice, or has no voice connection to close.
+        """
+        async with self._lock(guild.id):
+            bot = self._world.bot.id
+            if bot not in guild.voice_states:
+                raise NotPossible("the bot is not in a voice channel")
+            if not self._link.is_connected(guild.id, bot):
+                raise NotPossible("the bot has no voice connection")
+            self._journal.add("voice", "voice_closing", {"guild_id": str(guild.id), "code": code})
+            if code in LEAVING:
+                await self._remove(guild, code)
+            else:
+                await self._cut(guild.id, code)
+
+    def lose_voice(self, guild: Guild) -> None:
+        """Let the bot's voice connection end without a close.
+
+        Raises:
+            NotPossible: it has none.
+        """
+        if not self._link.cut(guild.id, self._world.bot.id):
+            raise NotPossible("the bot has no voice connection")
 
     async def move_bot(self, guild: Guild, channel: Channel) -> None:
         """Move the bot to another voice channel, as an administrator does.
@@ -199,9 +229,9 @@ class Voicing:
             if state is None:
                 raise NotPossible("the bot is not in a voice channel")
             if not outage:
-                await self._new_server(guild, moved=True)
+                await self._new_server(guild, moved=True, code=Close.CALL_TERMINATED)
                 return
-            await self._cut(guild.id)
+            await self._cut(guild.id, Close.CALL_TERMINATED)
             data = {"guild_id": str(guild.id), "token": secrets.token_hex(8), "endpoint": None}
             self._world.emit("VOICE_SERVER_UPDATE", guild.id, data, session=state.session_id)
 

@@ -349,6 +349,17 @@ async def test_what_is_not_offered_is_refused(place: Place, protocol: str, mode:
     assert await place.told() == (GUILD, BOT, code)
 
 
+async def test_one_mode_alone_can_be_offered(place: Place) -> None:
+    place.server.conditions.offer(GUILD, [XCHACHA])
+    place.expect()
+    async with place.client() as client:
+        await client.receive(8)
+        await client.identify()
+        assert (await client.receive(2))["modes"] == [XCHACHA]
+        await client.send(1, protocol="udp", data={"address": "127.0.0.1", "port": 1, "mode": AES_GCM})
+        assert await client.closed() == 4016
+
+
 async def test_video_messages_are_tolerated_and_a_second_identify_is_not(place: Place) -> None:
     place.expect()
     async with place.client() as client:

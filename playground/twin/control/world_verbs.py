@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from playground.twin import payloads, permissions
 from playground.twin.errors import NotPossible
 from playground.twin.model import Channel, ChannelType, Entitlement, Guild, Json
+from playground.twin.voice.protocol import Close
 
 if TYPE_CHECKING:
     from playground.twin.app import Twin
@@ -98,7 +99,7 @@ async def delete_channel(twin: Twin, channel: str) -> None:
     found = twin.world.guilds[gone.guild_id]
     for state in list(found.voice_states.values()):
         if state.channel_id == gone.id and state.user_id == twin.world.bot.id:
-            await twin.voicing.disconnect_bot(found)
+            await twin.voicing.disconnect_bot(found, Close.CALL_TERMINATED)
         elif state.channel_id == gone.id:
             twin.voicing.leave(found, state.user_id)
     twin.world.delete_channel(gone)

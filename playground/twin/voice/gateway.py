@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from playground.twin.voice import protocol, rtp
 from playground.twin.voice.protocol import Close, Json, Message, Refused
-from playground.twin.voice.sessions import Session, Sessions
+from playground.twin.voice.sessions import OnResumed, Session, Sessions
 
 CLOSE_S: Final = 1.0
 """How long a client may take to answer a close frame."""
@@ -26,11 +26,18 @@ class Gateway:
     `heartbeat_ms` is what HELLO asks for; a client that is silent for two intervals is closed with 4009.
     """
 
-    def __init__(self, sessions: Sessions, udp: Callable[[], tuple[str, int]], heartbeat_ms: float) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        udp: Callable[[], tuple[str, int]],
+        heartbeat_ms: float,
+        on_resumed: OnResumed | None = None,
+    ) -> None:
         self.sessions = sessions
+        self.on_resumed = on_resumed
         self.udp = udp
         self.heartbeat_ms = heartbeat_ms
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: dict[web.WebSocketResponse, web.Request] = {}
         self._closing: set[asyncio.Task[bool]] = set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -39,11 +46,11 @@ class Gateway:
             return web.Response(status=400, text="Only version 8 of the voice gateway is spoken here.\n")
         socket = web.WebSocketResponse(timeout=CLOSE_S, max_msg_size=_MESSAGE_BYTES)
         await socket.prepare(request)
-        self._open.add(socket)
+        self._open[socket] = request
         try:
             await _Conversation(self, socket).run()
         finally:
-            self._open.discard(socket)
+            del self._open[socket]
         return socket
 
     async def close(self) -> None:
@@ -60,6 +67,12 @@ class Gateway:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         return task
+
+    def abort(self, socket: web.WebSocketResponse) -> None:
+        """Drop a socket's TCP connection without a close frame."""
+        request = self._open.get(socket)
+        if request is not None and request.transport is not None:
+            request.transport.abort()
 
     async def tell(self, session: Session, message: Json) -> None:
         """Send a numbered message, or keep it for the RESUME."""
@@ -157,7 +170,8 @@ class _Conversation:
         if old is not None:
             self._gateway.drop(old, Close.SESSION_NO_LONGER_VALID)
         self._session, session.socket = session, self._socket
-        await self._gateway.tell(session, protocol.ready(session.ssrc, *self._gateway.udp()))
+        modes = self._sessions.conditions.modes(session.expectation.guild_id)
+        await self._gateway.tell(session, protocol.ready(session.ssrc, *self._gateway.udp(), modes))
         for other in self._sessions.others(session):
             await self._gateway.tell(session, protocol.clients_connect([other.expectation.user_id]))
             await self._gateway.tell(other, protocol.clients_connect([session.expectation.user_id]))
@@ -172,11 +186,13 @@ class _Conversation:
         await send(self._socket, protocol.resumed())
         for old in missed:
             await send(self._socket, old)
+        if self._gateway.on_resumed is not None:
+            self._gateway.on_resumed(session.expectation.guild_id, session.expectation.user_id, len(missed))
 
     async def _select(self, session: Session, message: protocol.SelectProtocol) -> None:
         if message.protocol != "udp":
             raise Refused(Close.UNKNOWN_PROTOCOL)
-        if message.data.mode not in protocol.MODES:
+        if message.data.mode not in self._sessions.conditions.modes(session.expectation.guild_id):
             raise Refused(Close.UNKNOWN_ENCRYPTION_MODE)
         session.decrypt = rtp.decrypter(message.data.mode, session.key)
         await self._gateway.tell(session, protocol.session_description(message.data.mode, session.key))

@@ -71,6 +71,21 @@ class Close(IntEnum):
 RESUMABLE: Final = frozenset({Close.SERVER_CRASHED})
 """Closes by the server after which the client may RESUME."""
 
+VOIDING: Final = frozenset(
+    {
+        Close.AUTHENTICATION_FAILED,
+        Close.SESSION_NO_LONGER_VALID,
+        Close.SERVER_NOT_FOUND,
+        Close.DISCONNECTED,
+        Close.RATE_LIMITED,
+        Close.CALL_TERMINATED,
+    }
+)
+"""Closes after which the same token is refused. After the others a client may identify with it once more."""
+
+LEAVING: Final = frozenset({Close.DISCONNECTED, Close.RATE_LIMITED, Close.CALL_TERMINATED})
+"""The codes that Discord words as "Disconnected": the user is not in the channel any more."""
+
 
 class Refused(Exception):
     """The server will not go on with this connection, and closes it with `code`."""
@@ -172,9 +187,9 @@ def hello(heartbeat_interval: float) -> Json:
     return {"op": Op.HELLO, "d": {"v": VERSION, "heartbeat_interval": heartbeat_interval}}
 
 
-def ready(ssrc: int, ip: str, port: int) -> Json:
-    """Op 2: the source id to send with, and where to."""
-    return {"op": Op.READY, "d": {"ssrc": ssrc, "ip": ip, "port": port, "modes": list(MODES)}}
+def ready(ssrc: int, ip: str, port: int, modes: Sequence[str] = MODES) -> Json:
+    """Op 2: the source id to send with, where to, and the encryption to choose from."""
+    return {"op": Op.READY, "d": {"ssrc": ssrc, "ip": ip, "port": port, "modes": list(modes)}}
 
 
 def session_description(mode: str, secret_key: bytes) -> Json:

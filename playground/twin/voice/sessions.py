@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from playground.twin.voice.conditions import Conditions
 from playground.twin.voice.listener import Listener
 from playground.twin.voice.protocol import RESUMABLE, Close, Identify, Json, Refused, Resume
 from playground.twin.voice.rtp import Decrypt
@@ -20,6 +21,8 @@ _SEQUENCES: Final = 1 << 16
 
 OnClosed = Callable[[int, int, int], None]
 """(guild id, user id, close code)"""
+OnResumed = Callable[[int, int, int], None]
+"""(guild id, user id, messages that are sent again)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,14 @@ class Session:
 class Sessions:
     """All of them, and all that are expected."""
 
-    def __init__(self, listen: Callable[[int], Listener], resume_window: float, on_closed: OnClosed | None) -> None:
+    def __init__(
+        self,
+        listen: Callable[[int], Listener],
+        conditions: Conditions,
+        resume_window: float,
+        on_closed: OnClosed | None,
+    ) -> None:
+        self.conditions = conditions
         self._listen = listen
         self._resume_window = resume_window
         self._on_closed = on_closed
@@ -123,7 +133,7 @@ class Sessions:
         """Begin a session; return it, and the socket of the one that it replaces.
 
         Raises `Refused`: 4011 for a guild that nobody is expected in, 4006 for another user or session,
-        4004 for another token.
+        4004 for another token, 4017 where DAVE is demanded.
         """
         guild_id, user_id = _snowflake(said.server_id), _snowflake(said.user_id)
         expected = self._expected.get((guild_id, user_id))
@@ -134,6 +144,8 @@ class Sessions:
             raise Refused(Close.SESSION_NO_LONGER_VALID)
         if expected.token != said.token:
             raise Refused(Close.AUTHENTICATION_FAILED)
+        if self.conditions.needs_dave(guild_id, expected.channel_id):
+            raise Refused(Close.DAVE_REQUIRED)
         who = guild_id, user_id
         old = self._connected.get(who)
         old_socket = None

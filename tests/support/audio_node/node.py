@@ -44,16 +44,17 @@ async def running_node(ca: Path, library: Path) -> AsyncIterator[str]:
 class Client:
     """A client with one session. `messages` is everything its socket got."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, user_id: str = USER_ID) -> None:
         self._http = http
         self._url = url
+        self._user_id = user_id
         self.messages: Log[Message] = Log()
         self.session_id = ""
         self.resumed = False
         self.headers: dict[str, str] = {}
 
     async def connect(self, session_id: str | None = None) -> None:
-        headers = {"Authorization": PASSWORD, "User-Id": USER_ID, "Client-Name": "test/1"}
+        headers = {"Authorization": PASSWORD, "User-Id": self._user_id, "Client-Name": "test/1"}
         if session_id is not None:
             headers["Session-Id"] = session_id
         self._ws = await self._http.ws_connect(f"{self._url}/v4/websocket", headers=headers)

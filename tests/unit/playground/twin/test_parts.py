@@ -107,10 +107,17 @@ def test_the_world_comes_back_from_disk(tmp_path: Path) -> None:
 class Link:
     """A voice server that only remembers."""
 
-    endpoint = "localhost:1"
-
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
+
+    def endpoint_of(self, guild_id: int) -> str:
+        return "localhost:1"
+
+    def cut(self, guild_id: int, user_id: int) -> bool:
+        return False
+
+    def is_connected(self, guild_id: int, user_id: int) -> bool:
+        return False
 
     def expect(self, guild_id: int, channel_id: int, user_id: int, session_id: str, token: str) -> None:
         self.done.append(("expect", channel_id, session_id))
