@@ -72,6 +72,8 @@ class _Protocol(asyncio.SubprocessProtocol):
 
 
 def _signal_group(pid: int, sig: signal.Signals) -> None:
+    if pid <= 0:
+        return  # Not known yet: uvloop can tell of an exit before the connection. Group 0 would be our own.
     try:
         os.killpg(pid, sig)
     except (ProcessLookupError, PermissionError):  # empty; or zombies only, of another user

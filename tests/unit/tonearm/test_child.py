@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tonearm import child as module
 from tonearm.child import LINE_LIMIT, STDERR, STDOUT, spawn
 
 
@@ -115,3 +116,11 @@ async def test_root_can_run_it_as_another_user():
     child = await spawn(["id", "-u"], on_line=lines, user=(65534, 65534))
     await child.wait()
     assert lines == [(STDOUT, "65534")]
+
+
+def test_an_exit_before_the_connection_signals_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop can tell of an exit first; process group 0 would be our own."""
+    signalled: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, _sig: signalled.append(pid))
+    module._signal_group(0, signal.SIGKILL)
+    assert signalled == []
