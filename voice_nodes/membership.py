@@ -32,6 +32,10 @@ EXPIRY_MARGIN = 0.01
 SILENT = 5.0
 """Seconds without an answer of Redis after which this node does not count as standing by."""
 
+PATIENCE = 3.0
+"""Seconds for which nothing is taken after Redis was away for so long that leases ran out: whoever had them goes on
+with what it has, and so comes first."""
+
 LISTEN_TIMEOUT = 2.0
 """Seconds that Redis may take to begin a subscription, or to answer a ping on it."""
 
@@ -70,6 +74,7 @@ class Membership:
         self._waiting: dict[int, asyncio.Future[Lease]] = {}
         self._freed: set[int] = set()
         self._answered_at: float | None = None
+        self._patient_until = float("-inf")
         self._wake = asyncio.Event()
         self._looked = asyncio.Condition()
         self._taking = asyncio.Lock()
@@ -161,9 +166,9 @@ class Membership:
         self._spreading.observe(seen, self._clock())
         unclaimed = self._spreading.unclaimed(self._held)
         remaining = await lease.fetch_remaining(self._client, unclaimed)
-        self._answered_at = self._clock()
+        self._note_answer()
         free = [shard for shard in unclaimed if shard not in remaining]
-        self._spreading.observe_free(free, self._answered_at)
+        self._spreading.observe_free(free, self._clock())
         random.shuffle(free)  # so that several nodes do not try the same ones in the same order
         for shard in free:
             await self._consider(shard)
@@ -180,12 +185,19 @@ class Membership:
         ends = min(remaining.values(), default=float("inf")) / 1000 + EXPIRY_MARGIN
         return min(self._poll, ends, max(EXPIRY_MARGIN, self._spreading.next_to_take(self._clock())))
 
+    def _note_answer(self) -> None:
+        now = self._clock()
+        if self._answered_at is not None and now - self._answered_at > SILENT:
+            self._patient_until = now + PATIENCE
+        self._answered_at = now
+
     async def _consider(self, shard: int) -> None:
         """Take ``shard`` if that is for this node to do."""
         future = self._waiting.get(shard)
         if future is None or future.done() or shard in self._held:
             return
-        if not self._spreading.may_take(shard, self._held, self._clock()):
+        now = self._clock()
+        if now < self._patient_until or not self._spreading.may_take(shard, self._held, now):
             return
         async with self._taking:
             taken = None if self._leaving else await Lease.attempt(self._client, shard, self._name)

@@ -210,6 +210,22 @@ async def test_without_redis_it_does_not_stand_by_and_comes_back(mortal: Valkey)
             assert node.membership.standing_by()
 
 
+async def test_after_redis_was_away_whoever_had_a_shard_comes_first(client: Client) -> None:
+    clock = Clock()
+    assert await lease.take(client, 0, "other", life_ms=60_000)
+    node = Node(client, "a", 1, clock=clock, poll=0.02)
+    async with running(node.run()):
+        await asyncio.wait_for(node.membership.wait_look(), 5)
+        clock.now += module.SILENT + 0.1  # as if no look had been answered for so long
+        await asyncio.wait_for(node.membership.wait_look(), 5)
+        await client.delete(keys.lease(0))
+        for _ in range(3):
+            await asyncio.wait_for(node.membership.wait_look(), 5)
+        assert not node.leases
+        clock.now += module.PATIENCE
+        await node.has(1)
+
+
 async def test_saying_good_bye_does_not_wait_for_redis(mortal: Valkey) -> None:
     async with connect(mortal.url, timeout=2.0) as client:
         await mortal.stop()
