@@ -1,0 +1,372 @@
+"""Lavalink's sessions and look-ups, against a server that answers and misbehaves as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import MagicMock, create_autospec
+
+import pytest
+from aiohttp import web
+
+from tests.support.voice_nodes import GUILD, running
+from tonearm import addresses
+from tonearm.errors import LavalinkAway, Refused, SettingsError
+from tonearm.music.track import Loaded, Track
+from tonearm.sentences import Sentence
+from tonearm.settings import LavalinkNode
+from voice_nodes import servers
+from voice_nodes.backoff import Backoff
+from voice_nodes.gateway import Gateway
+from voice_nodes.lavalink import Sound
+
+PASSWORD = "pw"
+LOOPBACK_API = "http://127.0.0.1:1/api/v10"
+IN_TIME = 2.4
+"""Seconds. A person is answered within 2.5 s."""
+
+
+def track(name: str, **info: Any) -> dict[str, Any]:
+    known = {"title": name, "author": "A", "length": 1000, "isStream": False, "sourceName": "http", "uri": None}
+    return {"encoded": f"e:{name}", "info": {**known, **info}}
+
+
+class Lavalink:
+    """A server with one session. ``hangs``: nothing is answered; ``load`` is the answer to a look-up."""
+
+    def __init__(self) -> None:
+        self.info: Any = {"version": {"semver": "4.2.2"}, "sourceManagers": []}
+        self.info_status = 200
+        self.load: Any = {"loadType": "empty", "data": None}
+        self.load_status = 200
+        self.slow_load = False
+        self.hangs = False
+        self.port = 0
+        self.sockets: list[web.WebSocketResponse] = []
+        self.opened: asyncio.Queue[str] = asyncio.Queue()
+        self.identifiers: list[str] = []
+        self._released = asyncio.Event()
+
+    @property
+    def node(self) -> LavalinkNode:
+        return LavalinkNode(f"http://127.0.0.1:{self.port}", PASSWORD)
+
+    @asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Lavalink]:
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/version", self._version)
+        app.router.add_get("/v4/info", self._info)
+        app.router.add_get("/v4/websocket", self._socket)
+        app.router.add_get("/v4/loadtracks", self._load)
+        app.router.add_patch("/v4/sessions/{session}", self._session)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        self.port = runner.addresses[0][1]
+        try:
+            yield self
+        finally:
+            self._released.set()
+            await runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.hangs:
+            await self._released.wait()
+        if request.headers.get("Authorization") != PASSWORD:
+            return web.Response(status=401)
+        found: web.StreamResponse = await handler(request)
+        return found
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return web.Response(text="4.2.2")
+
+    async def _info(self, _: web.Request) -> web.Response:
+        return web.json_response(self.info, status=self.info_status)
+
+    async def _session(self, _: web.Request) -> web.Response:
+        return web.json_response({"resuming": True, "timeout": 60})
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        await socket.send_json({"op": "ready", "resumed": False, "sessionId": f"s{len(self.sockets)}"})
+        self.opened.put_nowait(request.headers.get("Session-Id", ""))
+        async for _ in socket:
+            pass
+        return socket
+
+    async def _load(self, request: web.Request) -> web.Response:
+        self.identifiers.append(request.query["identifier"])
+        if self.slow_load:
+            await self._released.wait()
+        return web.json_response(self.load, status=self.load_status)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "Backoff", lambda: Backoff(0.001, 0.01))
+    monkeypatch.setattr(servers.wavelink.backoff.Backoff, "calculate", lambda _: 0.01)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Lavalink]:
+    async with Lavalink().serving() as server:
+        yield server
+
+
+class Heard:
+    """A gateway that only hears what wavelink says."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self.client = create_autospec(Gateway, instance=True)
+        self.client.user = MagicMock(id=1)
+        self.client.dispatch = lambda name, *values: self.events.put_nowait((name, values))
+
+    async def next(self, wanted: str) -> Any:
+        async with asyncio.timeout(10):
+            while True:
+                name, values = await self.events.get()
+                if name == wanted:
+                    return values
+
+
+def sound_of(*nodes: LavalinkNode, api_url: str = LOOPBACK_API) -> Sound:
+    return Sound(nodes, shard=0, api_url=api_url, check=lambda: None)
+
+
+@asynccontextmanager
+async def session(server: Lavalink) -> AsyncIterator[tuple[Sound, Heard]]:
+    sound, heard = sound_of(server.node), Heard()
+    async with running(sound.run(heard.client)):
+        await heard.next("wavelink_node_ready")
+        yield sound, heard
+
+
+async def reason(sound: Sound) -> str:
+    """The sentence with which it ends."""
+    with pytest.raises(BaseExceptionGroup) as group:
+        await asyncio.wait_for(sound.run(Heard().client), 10)
+    error: BaseException = group.value
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, SettingsError)
+    return str(error)
+
+
+# Look-ups.
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (
+            {"loadType": "track", "data": track("a", uri="https://x.example", artworkUrl="https://y.example")},
+            Loaded((Track("e:a", "a", "A", 1000, "https://x.example", "https://y.example", "http"),)),
+        ),
+        (
+            {"loadType": "search", "data": [track("a"), track("b")]},
+            Loaded((Track("e:a", "a", "A", 1000, source="http"),)),
+        ),
+        (
+            {"loadType": "playlist", "data": {"info": {"name": "P"}, "tracks": [track("a", isStream=True)]}},
+            Loaded((Track("e:a", "a", "A", 0, source="http", is_stream=True),), "P"),
+        ),
+        ({"loadType": "playlist", "data": {"info": {"name": "P"}, "tracks": []}}, Loaded(())),
+    ],
+)
+async def test_what_is_found(server: Lavalink, answer: Any, found: Loaded) -> None:
+    server.load = answer
+    async with session(server) as (sound, _):
+        assert await sound.fetch_tracks("words", GUILD) == found
+        assert await sound.fetch_tracks("https://x.example/a b", GUILD) == found
+    assert server.identifiers == ["ytsearch:words", "https://x.example/a b"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "sentence"),
+    [
+        ({"loadType": "empty", "data": None}, 200, Sentence.NOTHING_FOUND.format(query="words")),
+        ({"loadType": "search", "data": []}, 200, Sentence.NOTHING_FOUND.format(query="words")),
+        (
+            {"loadType": "error", "data": {"message": "Not for you."}},
+            200,
+            Sentence.TRACK_BROKEN.format(query="words", reason="Not for you"),
+        ),
+        (
+            {"loadType": "error", "data": {"message": None}},
+            200,
+            Sentence.TRACK_BROKEN.format(query="words", reason="it can't be read"),
+        ),
+        (
+            {"timestamp": 1, "status": 500, "error": "Internal Server Error", "path": "/"},
+            500,
+            Sentence.TRACK_BROKEN.format(query="words", reason="Internal Server Error"),
+        ),
+    ],
+)
+async def test_what_is_not_found_is_a_sentence(server: Lavalink, answer: Any, status: int, sentence: str) -> None:
+    server.load, server.load_status = answer, status
+    async with session(server) as (sound, _):
+        with pytest.raises(Refused) as refused:
+            await sound.fetch_tracks("words", GUILD)
+    assert str(refused.value) == sentence
+
+
+# What breaks.
+
+
+async def test_a_server_that_hangs_is_away_in_time(server: Lavalink) -> None:
+    async with session(server) as (sound, _):
+        await sound.require_alive(GUILD)
+        server.hangs = True
+        begun = time.monotonic()
+        with pytest.raises(LavalinkAway):
+            await sound.fetch_tracks("words", GUILD)
+        assert time.monotonic() - begun < IN_TIME
+
+
+async def test_a_look_up_may_take_long_while_the_server_is_alive(server: Lavalink) -> None:
+    server.slow_load = True
+    async with session(server) as (sound, _), running(sound.fetch_tracks("words", GUILD)) as loading:
+        done, _ = await asyncio.wait([loading], timeout=1.7)
+        assert not done
+        server._released.set()
+        with pytest.raises(Refused):
+            await asyncio.wait_for(loading, 5)
+
+
+async def test_without_a_session_it_is_away() -> None:
+    with pytest.raises(LavalinkAway):
+        await sound_of(LavalinkNode("http://127.0.0.1:1", PASSWORD)).require_alive(GUILD)
+
+
+@pytest.mark.parametrize("how", ["closed", "broken", "nonsense"])
+async def test_a_session_is_opened_again_and_asks_to_be_resumed(server: Lavalink, how: str) -> None:
+    async with session(server) as (_, heard):
+        assert await server.opened.get() == ""
+        socket = server.sockets[0]
+        if how == "closed":
+            await socket.close()
+        elif how == "broken":
+            assert socket._req is not None
+            assert socket._req.transport is not None
+            socket._req.transport.abort()
+        else:
+            await socket.send_str("no json")
+        await heard.next("wavelink_node_ready")
+        assert await server.opened.get() == "s1"
+
+
+async def test_an_unknown_close_code_of_voice_does_not_end_the_reading(server: Lavalink) -> None:
+    async with session(server) as (_, heard):
+        event = {"op": "event", "type": "WebSocketClosedEvent", "guildId": "1", "reason": "", "byRemote": True}
+        for code in (4017, 4999):
+            await server.sockets[0].send_json({**event, "code": code})
+            (closed,) = await heard.next("wavelink_websocket_closed")
+            assert closed.code.value == code
+        assert len(server.sockets) == 1
+
+
+async def test_a_server_that_starts_late_is_waited_for() -> None:
+    server = Lavalink()
+    async with server.serving():
+        port = server.port
+    late = Lavalink()
+    sound, heard = sound_of(LavalinkNode(f"http://127.0.0.1:{port}", PASSWORD)), Heard()
+    async with running(sound.run(heard.client)), late.serving(port=port):
+        await heard.next("wavelink_node_ready")
+        assert len(sound.connected()) == 1
+
+
+# What is refused.
+
+
+async def test_a_wrong_password_is_a_sentence(server: Lavalink) -> None:
+    said = await reason(sound_of(LavalinkNode(server.node.url, "wrong")))
+    assert said == f"TONEARM_LAVALINK_NODES: {server.node.url} refuses its password."
+
+
+@pytest.mark.parametrize(("info", "status"), [({}, 200), ([1], 200), ("hello", 200), ({}, 404)])
+async def test_what_is_no_lavalink_is_a_sentence(server: Lavalink, info: Any, status: int) -> None:
+    server.info, server.info_status = info, status
+    assert "is not a Lavalink 4 server" in await reason(sound_of(server.node))
+
+
+async def test_the_audio_node_is_refused_for_the_real_discord(server: Lavalink) -> None:
+    server.info = {**server.info, "tonearm": {"audioNode": True}}
+    said = await reason(sound_of(server.node, api_url="https://discord.com/api/v10"))
+    assert "end-to-end encryption (DAVE)" in said
+    async with session(server):
+        pass
+
+
+# Names that stand for several servers.
+
+
+async def test_each_address_of_a_name_gets_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = Lavalink(), Lavalink()
+    async with one.serving(), two.serving("127.0.0.2", one.port):
+        asked: list[str] = []
+
+        async def resolve(url: str) -> tuple[str, ...]:
+            asked.append(url)
+            if len(asked) < 3:
+                raise OSError("not yet")
+            return ("127.0.0.1", "127.0.0.2")
+
+        monkeypatch.setattr(servers, "addresses_of", resolve)
+        url = f"http://lavalink.example:{one.port}"
+        sound, heard = sound_of(LavalinkNode(f"dns+{url}", PASSWORD)), Heard()
+        async with running(sound.run(heard.client)):
+            for _ in range(2):
+                await heard.next("wavelink_node_ready")
+            names = {node.identifier for node in sound.connected()}
+        assert asked == [url] * 3
+        assert len(names) == 2
+        assert (len(one.sockets), len(two.sockets)) == (1, 1)
+
+
+async def test_addresses_are_looked_up() -> None:
+    assert "127.0.0.1" in await addresses.addresses_of("http://localhost:2333")
+    with pytest.raises(OSError, match=r"."):
+        await addresses.addresses_of("http://nobody.invalid:2333")
+
+
+async def test_a_process_that_stands_still_is_away_in_time(tmp_path: Any) -> None:
+    """Not our idea of hanging, but the kernel's."""
+    script = tmp_path / "server.py"
+    script.write_text(
+        "import asyncio\n"
+        "from tests.unit.voice_nodes.test_lavalink import Lavalink\n"
+        "async def main():\n"
+        "    async with Lavalink().serving() as server:\n"
+        "        print(server.port, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", str(script), stdout=asyncio.subprocess.PIPE, env={"PYTHONPATH": "."}
+    )
+    assert process.stdout is not None
+    try:
+        port = int(await asyncio.wait_for(process.stdout.readline(), 20))
+        sound, heard = sound_of(LavalinkNode(f"http://127.0.0.1:{port}", PASSWORD)), Heard()
+        async with running(sound.run(heard.client)):
+            await heard.next("wavelink_node_ready")
+            process.send_signal(signal.SIGSTOP)
+            begun = time.monotonic()
+            with pytest.raises(LavalinkAway):
+                await sound.fetch_tracks("words", GUILD)
+            assert time.monotonic() - begun < IN_TIME
+    finally:
+        process.kill()
+        await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]
