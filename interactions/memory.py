@@ -58,7 +58,12 @@ class Memory:
         async with _Bounded():
             if not self._shard_count_is_right:
                 await self._check_shard_count()
-            handed = await hand_over(self._redis, job, shard_count=self._shard_count, window_ms=window_ms)
+            try:
+                handed = await hand_over(self._redis, job, shard_count=self._shard_count, window_ms=window_ms)
+            except Refused as refusal:
+                if refusal.sentence is Sentence.NO_PLAYER:  # or the number of shards is another one by now
+                    self._shard_count_is_right = False
+                raise
         HANDOVER_SECONDS.observe(time.perf_counter() - started)
         return handed
 
@@ -91,7 +96,7 @@ class Memory:
                 await self._check_shard_count()
             shard = self._shard(guild)
             player, length, entries = await guilds.fetch_queue(self._redis, shard, guild, first=first, most=most)
-            return Seen(player, length, entries, await redis_client.now_ms(self._redis))
+            return Seen(player, length, entries, await redis_client.now_ms(self._redis, keys.player(shard, guild)))
 
     async def check_shard_count(self) -> None:
         """Tell ``on_fatal`` when the shard count is another than that which the voice nodes wrote down.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from tonearm.errors import LeaseLost
-from tonearm.redis import lease
+from tonearm.redis import keys, lease
 from tonearm.redis.client import FAILURES, Client, now_ms
 from tonearm.telemetry import CLOCK_JUMPS, LEASE_CHANGES, LOG, context
 
@@ -228,5 +228,5 @@ class Lease:
 
     async def _read_clock(self) -> None:
         before = self._clock()
-        theirs = await now_ms(self._client)
+        theirs = await now_ms(self._client, keys.lease(self.shard))
         self._offset_ms = theirs - (before + self._clock()) * 500

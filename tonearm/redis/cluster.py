@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
+from typing import Any, Self
 
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
@@ -76,6 +76,11 @@ class ClusterClient(RedisCluster):
                     except RedisClusterException as error:  # which is none of redis-py's RedisErrors
                         raise ConnectionError(str(error)) from error
                     self._initialize = False
+        return self
+
+    async def __aenter__(self) -> Self:
+        """Connects to nothing: the cluster may be down for now."""
+        await self._increment_usage()
         return self
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:

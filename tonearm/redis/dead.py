@@ -57,7 +57,7 @@ async def replay(client: Client, kept: Kept) -> str:
             keys.waiting(kept.shard, job.guild),
             keys.player(kept.shard, job.guild),
         ],
-        [kept.entry, job.id, encode(job), RECORD_MS],
+        [kept.entry, job.id, encode(job), RECORD_MS, job.guild],
     )
     return said.decode()
 

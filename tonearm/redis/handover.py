@@ -74,6 +74,7 @@ async def hand_over(
             keys.guild_limit(shard, job.guild),
             keys.user_limit(shard, job.guild, job.user),
             keys.player(shard, job.guild),
+            keys.count(shard),
         ],
         [
             job.id,
@@ -86,6 +87,8 @@ async def hand_over(
             user_limit.burst,
             MAX_WAITING,
             MAX_STREAM,
+            shard_count,
+            job.guild,
         ],
     )
     match status:

@@ -22,7 +22,9 @@ async def take(client: Client, shard: int, owner: str, *, life_ms: int = LEASE_M
     Raises:
         RedisError: Redis doesn't answer.
     """
-    token: bytes | None = await _take(client, [keys.lease(shard), keys.token(shard)], [owner, life_ms])
+    token: bytes | None = await _take(
+        client, [keys.lease(shard), keys.token(shard), keys.count(shard)], [owner, life_ms]
+    )
     return token.decode() if token else None
 
 
@@ -42,7 +44,9 @@ async def retake(client: Client, shard: int, owner: str, token: str, *, life_ms:
     Raises:
         RedisError: Redis doesn't answer. It may have been taken: then nobody has it until it runs out.
     """
-    taken: bytes | None = await _retake(client, [keys.lease(shard), keys.token(shard)], [owner, life_ms, token])
+    taken: bytes | None = await _retake(
+        client, [keys.lease(shard), keys.token(shard), keys.count(shard)], [owner, life_ms, token]
+    )
     return taken.decode() if taken else None
 
 

@@ -11,9 +11,17 @@ async def agree_on_shard_count(client: Client, shard_count: int) -> None:
     """Write the number down if nobody has; else see that it is the same.
 
     Raises:
-        SettingsError: this process was told another number than the one that is written down.
+        SettingsError: this process was told another number than the one that is written down, or the number is being
+            changed.
         RedisError: Redis doesn't answer.
     """
+    moving = await client.get(keys.RESHARDING)
+    if moving is not None:
+        to = int(moving.split()[-1])
+        raise SettingsError(
+            f"This installation is being changed to {to} shards. End that with `tonearm reshard --to {to}`, "
+            f"and start with TONEARM_SHARD_COUNT={to}."
+        )
     await client.set(keys.SHARD_COUNT, shard_count, nx=True)
     await require_shard_count(client, shard_count)
 

@@ -1,7 +1,8 @@
 -- Hand a job over to the owner of its shard: once, if all may be, else say why not.
--- KEYS 1 record  2 jobs  3 lease  4 waiting  5 guild limit  6 user limit  7 player
+-- KEYS 1 record  2 jobs  3 lease  4 waiting  5 guild limit  6 user limit  7 player  8 number of shards
 -- ARGV 1 job id  2 job  3 window (ms; 0: deferred from the start)  4 record's life (ms)
 --      5 guild interval (ms)  6 guild burst  7 user interval (ms)  8 user burst  9 most waiting  10 most in the stream
+--      11 number of shards  12 guild
 local known = redis.call('HMGET', KEYS[1], 'deferred', 'answer')
 if known[1] or redis.call('EXISTS', KEYS[1]) == 1 then
   return {'seen', known[2] or '', known[1] or ''}
@@ -26,11 +27,14 @@ if guild_wait > 0 then return {'guild', guild_wait} end
 if redis.call('SCARD', KEYS[4]) >= tonumber(ARGV[9]) then return {'waiting'} end
 if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[10]) then return {'busy'} end
 if redis.call('EXISTS', KEYS[3]) == 0 then return {'ownerless'} end
+-- The sender knows an older number of shards: this is not the guild's.
+local count = redis.call('GET', KEYS[8])
+if count and count ~= ARGV[11] then return {'ownerless'} end
 
 redis.call('SET', KEYS[6], user_next, 'PX', math.ceil(user_next - now))
 redis.call('SET', KEYS[5], guild_next, 'PX', math.ceil(guild_next - now))
 local window = tonumber(ARGV[3])
-redis.call('HSET', KEYS[1], 'by', now + window, 'deferred', window == 0 and '1' or '')
+redis.call('HSET', KEYS[1], 'by', now + window, 'deferred', window == 0 and '1' or '', 'guild', ARGV[12])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('SADD', KEYS[4], ARGV[1])
 redis.call('PEXPIRE', KEYS[4], ARGV[4])

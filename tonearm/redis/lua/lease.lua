@@ -1,6 +1,6 @@
 -- Take a shard's lease if nobody holds it; the token only ever grows, also across a loss of data.
--- KEYS 1 lease  2 token   ARGV 1 owner  2 life (ms)
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+-- KEYS 1 lease  2 token  3 number of shards   ARGV 1 owner  2 life (ms)
+if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('GET', KEYS[3]) == 'moving' then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local token = math.max(tonumber(redis.call('GET', KEYS[2]) or 0) + 1, now)
