@@ -244,7 +244,7 @@ class GuildActor:
         waited = now - received.asked_ms
         if waited > job.valid_ms:
             raise Refused(Sentence.NOT_DONE_IN_TIME, seconds=waited // 1000)
-        caller = self._gateway.caller_channel(self.guild, job.user) if job.action.needs_caller else None
+        caller = await self._gateway.fetch_caller_channel(self.guild, job.user) if job.action.needs_caller else None
         loaded = await self._look_up(job, caller)
         scene = self._scene(
             job=job.id,

@@ -1,0 +1,263 @@
+"""A guild's actor on a real Valkey, with doubles for Discord and Lavalink."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import AsyncMock, create_autospec
+
+import msgspec
+import pytest
+import redis.asyncio
+
+from playground.stores.postgres import Postgres
+from tests.support.scenes import HERE, loaded
+from tests.support.voice_nodes import GUILD, SHARD, Called, hand_over, make_job, metric, running
+from tonearm.errors import LeaseLost, Refused
+from tonearm.jobs.job import Reply, decode_answer
+from tonearm.music.actions import AnyAction, Pause, Play, SetVolume, Skip, Stop
+from tonearm.music.events import Disconnected, Moved, TrackOver
+from tonearm.postgres.migrate import migrate
+from tonearm.postgres.pool import Pool
+from tonearm.postgres.settings import GuildSettings, save_guild_settings
+from tonearm.redis import guilds, keys
+from tonearm.sentences import Sentence
+from voice_nodes import actor as module
+from voice_nodes.actor import GuildActor
+from voice_nodes.announcer import Announcer
+from voice_nodes.gateway import Gateway
+from voice_nodes.intake import Intake
+from voice_nodes.lavalink import Sound
+from voice_nodes.lease import Lease
+
+Redis = redis.asyncio.Redis
+numbers = itertools.count(1)
+
+
+class World:
+    """One guild: an intake that wakes its actor as a shard does."""
+
+    def __init__(self, client: Redis[Any], lease: Lease) -> None:
+        self.redis, self.lease = client, lease
+        self.gateway = create_autospec(Gateway, instance=True)
+        self.gateway.fetch_caller_channel = AsyncMock(return_value=HERE)
+        self.sound = create_autospec(Sound, instance=True)
+        self.sound.link.return_value = None
+        self.sound.fetch_tracks = AsyncMock(side_effect=lambda query, guild: loaded(query))
+        self.sound.join = AsyncMock()
+        self.announcer = create_autospec(Announcer, instance=True)
+        self.announcer.run = AsyncMock(side_effect=asyncio.Event().wait)
+        self.deferred: list[str] = []
+        self.actor: GuildActor | None = None
+        self.ended = 0
+        self.pool: Pool | None = None
+        self.tasks: asyncio.TaskGroup
+        self.commits = Called(guilds.commit)
+
+    def wake(self) -> GuildActor:
+        if self.actor is None:
+            self.actor = GuildActor(
+                GUILD,
+                shard=SHARD,
+                redis=self.redis,
+                lease=self.lease,
+                gateway=self.gateway,
+                sound=self.sound,
+                announcer=self.announcer,
+                on_deferred=self.deferred.append,
+                on_end=self._end,
+                pool=self.pool,
+            )
+            self.tasks.create_task(self.actor.run())
+        return self.actor
+
+    def _end(self) -> None:
+        self.actor = None
+        self.ended += 1
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as self.tasks:
+            intake = Intake(self.redis, SHARD, "me", lambda received: self.wake().submit(received))
+            self.tasks.create_task(intake.run())
+
+    async def do(self, action: AnyAction, *, valid_ms: int = 60_000, window_ms: int = 0) -> str:
+        """Have it done; the words of its answer."""
+        name = f"i:{next(numbers)}"
+        before = len(self.commits.results)
+        reply = Reply(5, "token", "reply:x")
+        await hand_over(self.redis, make_job(name, action, reply=reply, valid_ms=valid_ms), window_ms=window_ms)
+        await self.commits.times(before + 1)
+        answer = await self.redis.hget(keys.record(SHARD, name), "answer")
+        assert answer is not None
+        return bytes(decode_answer(answer).message).decode()
+
+    async def view(self) -> guilds.GuildView:
+        return await guilds.fetch_view(self.redis, SHARD, GUILD)
+
+
+@pytest.fixture
+async def world(redis_client: Redis[Any], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    lease = await Lease.acquire(redis_client, SHARD, "me")
+    assert lease is not None
+    world = World(redis_client, lease)
+    monkeypatch.setattr(guilds, "commit", world.commits)
+    async with running(world.run()):
+        yield world
+
+
+def said(sentence: str, answer: str) -> bool:
+    return msgspec.json.encode(sentence).decode()[1:-1] in answer
+
+
+async def test_jobs_are_done_in_order_and_counted(world: World) -> None:
+    done = metric("tonearm_jobs_total", kind="play", outcome="done")
+    await world.do(Play("one"))
+    await world.do(Play("two"))
+    view = await world.view()
+    assert view.player.playing is not None
+    assert (view.player.playing.entry.track.title, view.queue_length) == ("one", 1)
+    assert metric("tonearm_jobs_total", kind="play", outcome="done") == done + 2
+    assert len(world.deferred) == 2
+
+
+async def test_a_refusal_is_answered_and_changes_nothing(world: World) -> None:
+    assert said(Sentence.NOT_CONNECTED, await world.do(Stop()))
+    assert not await world.redis.exists(keys.player(SHARD, GUILD))
+
+
+async def test_the_caller_is_looked_for_before_the_tracks(world: World) -> None:
+    world.gateway.fetch_caller_channel.return_value = None
+    assert said(Sentence.NOT_IN_VOICE, await world.do(Play("one")))
+    world.gateway.fetch_caller_channel.return_value = HERE
+    world.gateway.require_entry.side_effect = Refused(Sentence.NO_SPEAK, channel=HERE)
+    assert said(Sentence.NO_SPEAK.format(channel=HERE), await world.do(Play("one")))
+    world.sound.fetch_tracks.assert_not_called()
+
+
+async def test_a_job_that_comes_again_has_one_effect(world: World) -> None:
+    again = metric("tonearm_jobs_total", kind="play", outcome="again")
+    await world.do(Play("one"))
+    entry = {"j": msgspec.json.encode(make_job(f"i:{next(numbers) - 1}", Play("one")))}
+    await world.redis.xadd(keys.jobs(SHARD), entry)  # type: ignore[arg-type]
+    await world.commits.times(2)
+    await world.do(SetVolume(50))
+    assert (await world.view()).queue_length == 0
+    assert metric("tonearm_jobs_total", kind="play", outcome="again") == again + 1
+
+
+async def test_what_comes_too_late_is_not_done(world: World) -> None:
+    world.lease._offset_ms += 30_000
+    answer = await world.do(Play("one"), valid_ms=20_000)
+    assert said("Not done: the player was away for", answer)
+    assert (await world.view()).player.playing is None
+
+
+async def test_an_unexpected_error_is_a_sentence_and_the_next_job_works(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_AFTER", (0.0, 0.0, 0.0), raising=False)
+    world.sound.fetch_tracks.side_effect = RuntimeError("a bug")
+    assert said(Sentence.INTERNAL.value.partition("{")[0], await world.do(Play("one")))
+    world.sound.fetch_tracks.side_effect = lambda query, guild: loaded(query)
+    await world.do(Play("two"))
+    assert (await world.view()).player.playing is not None
+
+
+async def test_events_of_a_play_that_is_over_are_dropped_and_counted(world: World) -> None:
+    await world.do(Play("one"))
+    await world.do(Play("two"))
+    first = (await world.view()).player.playing
+    assert first is not None
+    dropped = metric("tonearm_events_dropped_total", kind="TrackOver")
+    for _ in range(2):
+        world.wake().submit(TrackOver(first.play))
+    await world.wake().finished()
+    view = await world.view()
+    assert view.player.playing is not None
+    assert (view.player.playing.entry.track.title, view.queue_length) == ("two", 0)
+    assert metric("tonearm_events_dropped_total", kind="TrackOver") == dropped + 1
+
+
+async def test_who_is_moved_or_taken_out_is_where_discord_says(world: World) -> None:
+    await world.do(Play("one"))
+    world.wake().submit(Moved(99, "moved:1"))
+    await world.wake().finished()
+    assert (await world.view()).player.voice_channel == 99
+    world.wake().submit(Disconnected(99, "join:1"))
+    await world.wake().finished()
+    assert (await world.view()).player.voice_channel is None
+    world.announcer.say.assert_called_once_with(Sentence.JOIN_FAILED.format(channel=99), "join:1")
+
+
+async def test_a_lost_lease_ends_the_actor(world: World) -> None:
+    await world.redis.hset(keys.lease(SHARD), "token", "1")
+    actor = GuildActor(
+        GUILD,
+        shard=SHARD,
+        redis=world.redis,
+        lease=world.lease,
+        gateway=world.gateway,
+        sound=world.sound,
+        announcer=world.announcer,
+        on_deferred=world.deferred.append,
+        on_end=lambda: None,
+    )
+    actor.submit(Moved(99, "moved:1"))
+    actor._view = guilds.GuildView(player=msgspec.structs.replace(actor._view.player, voice_channel=1))
+    await guilds.fetch_view(world.redis, SHARD, GUILD)
+    state = b'{"voice_channel":1}'
+    await world.redis.hset(keys.player(SHARD, GUILD), "state", state)  # type: ignore[arg-type]
+    with pytest.raises(ExceptionGroup) as group:
+        await asyncio.wait_for(actor.run(), 10)
+    assert group.group_contains(LeaseLost)
+
+
+async def test_an_idle_actor_ends_and_no_job_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    for _ in range(30):
+        assert said(Sentence.NOT_CONNECTED, await world.do(Skip()))
+    assert world.ended > 0
+    await world.do(Play("one"))
+    assert (await world.view()).player.playing is not None
+
+
+async def test_what_comes_while_it_ends_is_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    done = asyncio.Event()
+
+    async def slow_to_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not done.is_set():
+                done.set()
+                job = make_job("i:late", Pause())
+                await hand_over(world.redis, job)
+                entries = await world.redis.xrange(keys.jobs(SHARD))
+                assert len(entries) <= 1
+
+    world.announcer.run.side_effect = slow_to_end
+    world.wake()
+    async with asyncio.timeout(10):
+        await done.wait()
+        await world.commits.times(1)
+
+
+async def test_the_first_player_has_the_volume_that_the_guild_set(
+    world: World, postgres: Postgres, postgres_url: str
+) -> None:
+    await migrate(postgres_url)
+    async with Pool(postgres_url, timeout=5) as world.pool:
+        await save_guild_settings(world.pool, GUILD, GuildSettings(default_volume=40))
+        await world.do(Play("one"))
+        assert (await world.view()).player.volume == 40
+        await world.do(SetVolume(70))
+        assert (await world.view()).player.volume == 70
+
+
+async def test_a_database_that_is_away_stops_no_music(world: World) -> None:
+    async with Pool("postgresql://nobody@127.0.0.1:1/none") as world.pool:
+        await world.do(Play("one"))
+    assert (await world.view()).player.volume == 100
