@@ -6,8 +6,9 @@ import asyncio
 import json
 import re
 import time
-from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,37 @@ from tests.chaos.faults import Faults, Struck
 from tests.chaos.plan import Job, Plan, tone_hz, tone_of
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.troubles import told
+from tonearm.sentences import Sentence
 
 TONE_SECONDS = 10.0
 PEOPLE = 2
 FINAL_SECONDS = 90.0
 """How long a deferred answer may take before it counts as silence: longer than any job may wait."""
 SETTLE_SECONDS = 90.0
+EXCUSES = frozenset(
+    sentence.name
+    for sentence in (
+        Sentence.MEMORY_AWAY,
+        Sentence.NO_PLAYER,
+        Sentence.SOUND_AWAY,
+        Sentence.DISCORD_AWAY,
+        Sentence.NOT_DONE_IN_TIME,
+        Sentence.TOO_LATE,
+        Sentence.TOO_BUSY,
+        Sentence.TOO_MANY_WAITING,
+        Sentence.NOTHING_PLAYING,
+        Sentence.NOT_CONNECTED,
+        Sentence.TRACK_ENDED,
+    )
+)
+"""Sentences that are true at times in this run. Everybody is in the right channel, and what they ask for is there."""
 
 
 def make_tones(folder: Path, plan: Plan) -> None:
     """Write what the plan wants to hear; files that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(1 + max((job.tone for job in plan.jobs if job.tone is not None), default=0)):
+    asked = [*plan.jobs, *plan.last]
+    for number in range(1 + max((job.tone for job in asked if job.tone is not None), default=0)):
         path = folder / f"{title(number)}.webm"
         if not path.exists():
             tone(path, tone_hz(number), TONE_SECONDS)
@@ -63,7 +83,9 @@ class Outcome:
     watches: list[Watch]
     sent_ms: dict[str, int]
     done_ms: dict[str, int]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
+    missed: list[str]
+    refusals: Mapping[str, int]
 
 
 class Jobs:
@@ -80,6 +102,8 @@ class Jobs:
         self._struck: list[Struck] = []
         self._watches: list[Watch] = []
         self._notes: list[str] = []
+        self._missed: list[str] = []
+        self._refusals: Counter[str] = Counter()
 
     async def run(self) -> Outcome:
         """Everything; the cluster is whole again in the end."""
@@ -92,6 +116,8 @@ class Jobs:
                 tasks.create_task(self._use(begun, job))
         await self._settle()
         await self._watch(None)
+        await asyncio.gather(*(self._use(0.0, job) for job in self._plan.last))
+        await self._settle()
         await self._outcomes()
         return await self._judge()
 
@@ -122,15 +148,21 @@ class Jobs:
 
     async def _outcomes(self) -> None:
         """What every person reads in the end: an answer may have taken the place of another."""
+        last = {id(job) for job in self._plan.last}
         for job, reply, now_ms in self._replies:
-            outcome, text = _outcome(await reply.refresh())
-            id = f"i:{reply.interaction_id}"
+            outcome, word, text = _outcome(await reply.refresh())
+            name = f"i:{reply.interaction_id}"
+            if outcome == REFUSED:
+                self._refusals[word] += 1
+            if outcome != DONE and id(job) in last:
+                self._missed.append(f"guild {job.guild}: no control when all was mended: {word} {text[:100]}")
+            elif outcome == REFUSED and word not in EXCUSES:
+                self._missed.append(f"{job.kind} {name} was refused for no reason: {text[:100]}")
             answered = None if outcome == FAILED else reply.answered_at_ns
             tone = None if job.tone is None else title(job.tone)
-            self._sent_ms[id] = now_ms
-            self._sent.append(
-                Sent(id, job.guild, job.kind, reply.sent_at_ns, answered, outcome, text, tone, job.where, job.percent)
-            )
+            about = (job.guild, job.kind, reply.sent_at_ns, answered, outcome, text, tone, job.where, job.percent)
+            self._sent_ms[name] = now_ms
+            self._sent.append(Sent(name, *about))
 
     # Faults.
 
@@ -189,7 +221,17 @@ class Jobs:
                 self._notes.append(f"guild {room.guild.id} ({number}, shard {room.shard}): see guild-{number}.json")
                 self._keep(number, by_guild[number], found, one, [s.started_ns for s in await room.ear.starts()])
             verdict.add(one)
-        return Outcome(verdict, self._sent, self._struck, self._watches, self._sent_ms, done_ms, self._notes)
+        return Outcome(
+            verdict,
+            self._sent,
+            self._struck,
+            self._watches,
+            self._sent_ms,
+            done_ms,
+            self._notes,
+            self._missed,
+            self._refusals,
+        )
 
     def _keep(self, number: int, sent: list[Sent], found: Found, verdict: Verdict, heard_at: list[int]) -> None:
         """Write down everything about a guild in which something was wrong."""
@@ -237,13 +279,15 @@ class Jobs:
         return sorted(found)
 
 
-def _outcome(reply: Reply) -> tuple[str, str]:
+def _outcome(reply: Reply) -> tuple[str, str, str]:
+    """How it ended, the name of the sentence if it was one, and the text."""
     if reply.failed is not None:
-        return FAILED, str(reply.reason)
+        return FAILED, "", str(reply.reason)
     if not reply.ended or reply.message is None:
-        return SILENT, repr(reply)
-    sentence = told(reply.message.text)
-    return (DONE, reply.message.text) if sentence == DONE else (REFUSED, f"{sentence}: {reply.message.text}")
+        return SILENT, "", repr(reply)
+    text = reply.message.text
+    sentence = told(text)
+    return (DONE, "", text) if sentence == DONE else (REFUSED, sentence, text)
 
 
 async def _until(moment: float) -> None:

@@ -83,9 +83,12 @@ def judge(outcome: Outcome) -> Result:
         ("not as the log says", verdict.wrong),
     ):
         result.missed += [f"{name}: {each}" for each in found]
-    result.lines = outcome.notes
+    result.missed += outcome.missed
+    reasons = ", ".join(f"{times} {name}" for name, times in sorted(outcome.refusals.items()))
+    result.lines = [f"refused: {reasons or 'none'}", *outcome.notes]
     result.figures = {
         "jobs": len(outcome.sent),
+        "refusals": dict(outcome.refusals),
         "faults": [
             {"kind": s.fault.kind, "whom": s.whom, "mended_after_s": round(s.mended - s.begun, 2)}
             for s in outcome.struck

@@ -64,9 +64,10 @@ class Fault(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything, in order of time (s)."""
+    """Everything, in order of time (s). ``last`` comes when all is mended: one in each guild, which must be done."""
 
     jobs: list[Job]
+    last: list[Job]
     faults: list[Fault]
     seconds: float
 
@@ -87,15 +88,18 @@ def make_plan(
         planned.append(Fault(at, kind, random_faults.randrange(1 << 16), random_faults.uniform(FROZEN[0], most)))
         at += random_faults.uniform(0.7, 1.0) * FAULT_EVERY
     seconds = max(at + TAIL, jobs / 20)
-    return Plan(_jobs(random_jobs, jobs, guilds, people, seconds), planned, seconds)
-
-
-def _jobs(source: random.Random, count: int, guilds: int, people: int, seconds: float) -> list[Job]:
-    names, weights = [name for name, _ in MIX], [weight for _, weight in MIX]
     tones = [0] * guilds
+    asked = _jobs(random_jobs, jobs, tones, people, seconds)
+    last = [Job(0.0, guild, 0, "play", tone, "end") for guild, tone in enumerate(tones)]
+    return Plan(asked, last, planned, seconds)
+
+
+def _jobs(source: random.Random, count: int, tones: list[int], people: int, seconds: float) -> list[Job]:
+    """``tones`` counts, for each guild, those that were asked for."""
+    names, weights = [name for name, _ in MIX], [weight for _, weight in MIX]
     planned = []
     for at in sorted(source.uniform(0, seconds) for _ in range(count)):
-        guild, person = source.randrange(guilds), source.randrange(people)
+        guild, person = source.randrange(len(tones)), source.randrange(people)
         chosen = source.choices(names, weights)[0]
         twice = chosen == "twice"
         if twice:
