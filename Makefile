@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test chaos check format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -14,6 +14,8 @@ CODE := $(PACKAGES) tests .ci
 COVERAGE := var/coverage
 ARGS ?=
 UPGRADE ?=
+LONG ?=
+SEED ?=
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,9 @@ test: .venv/installed ## all tests, with the coverage of all processes    [ARGS=
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/python .ci/coverage_summary.py $(if $(strip $(ARGS)),--no-gate) || status=$$?; \
 	exit $$status
+
+chaos: .venv/installed ## break a whole Tonearm on purpose; promises 5 to 8    [LONG=1 SEED=7 ARGS="--part jobs"]
+	@$(BIN)/python -m tests.chaos $(if $(LONG),--long) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: .venv/installed ## format, lint, types, borders between the rooms, the lock
 	@status=0; \

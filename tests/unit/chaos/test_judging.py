@@ -1,0 +1,101 @@
+"""From what was measured to what is promised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from playground.twin.voice.counting import Counter, Report
+from tests.chaos import part_failover, part_handover, part_jobs
+from tests.chaos.checker import DONE, Sent, Verdict
+from tests.chaos.jobs import Outcome, Watch
+from tests.chaos.part_failover import Heard
+from tests.chaos.part_handover import ASKED, KILLED, Measured
+from tests.chaos.plan import Kind
+
+
+def outcome(verdict: Verdict, missed: list[str] | None = None) -> Outcome:
+    """Two jobs, one of them after a kill."""
+    sent = [Sent(f"i:{number}", 1, "skip", number, number, DONE) for number in (1, 2)]
+    watches = [Watch(Kind.VOICE_KILL.value, 1_500, 3, 4)]
+    return Outcome(
+        verdict, sent, [], watches, {"i:1": 1_000, "i:2": 2_000}, {"i:1": 1_010, "i:2": 4_500}, [], missed or [], {}
+    )
+
+
+def test_a_job_is_laid_to_the_fault_before_it() -> None:
+    result = part_jobs.judge(outcome(Verdict()))
+    assert result.good
+    before, killed = (row.cells for row in result.sheets[1].rows)
+    assert list(before) == ["(before the first)", 1, "0.01", 0, 0, 0, 0]
+    assert list(killed) == [Kind.VOICE_KILL, 1, "2.50", 4, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "column"),
+    [
+        (Verdict(lost=["skip i:2"], jobs={"i:2": "lost"}), 4),
+        (Verdict(dead=["skip i:2"], jobs={"i:2": "dead"}), 4),
+        (Verdict(silent=["skip i:2"], jobs={"i:2": "silent"}), 4),
+        (Verdict(doubled=["skip i:2"], jobs={"i:2": "doubled"}), 5),
+        (Verdict(disordered=["skip i:2"], jobs={"i:2": "out of order"}), 6),
+    ],
+)
+def test_what_was_wrong_is_counted_and_missed(verdict: Verdict, column: int) -> None:
+    result = part_jobs.judge(outcome(verdict))
+    assert not result.good
+    row = result.sheets[1].rows[1]
+    assert (row.cells[column], row.good) == (1, False)
+    assert result.sheets[1].rows[0].good
+
+
+def test_no_control_in_the_end_is_missed() -> None:
+    assert not part_jobs.judge(outcome(Verdict(), ["guild 3: no control"])).good
+    assert not part_jobs.judge(outcome(Verdict(wrong=["the queue should be"]))).good
+
+
+def report(**changes: Any) -> Report:
+    counter = Counter(1, 0)
+    for number in range(50):
+        counter.add(1, number, number * 960, number * 20_000_000, b"music")
+    return msgspec.structs.replace(counter.report(1_000_000_000), **changes)
+
+
+def measured(*reports: Report, control: float = 1.0) -> dict[str, Measured]:
+    found = Measured(controls=[control])
+    found.add(list(reports))
+    return {ASKED: found}
+
+
+def test_music_without_a_hole_and_control_in_time_is_kept() -> None:
+    assert part_handover.judge(measured(report(), report()), Measured()).good
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"lost": 1}, {"step_errors": 1}, {"silence_runs": 1}, {"late_gaps": 1}, {"breaks": 1}, {"socket_drops": 1}],
+)
+def test_a_hole_is_missed(changes: dict[str, int]) -> None:
+    assert not part_handover.judge(measured(report(), report(**changes)), Measured()).good
+
+
+def test_control_that_is_late_is_missed() -> None:
+    assert not part_handover.judge(measured(report(), control=3.1), Measured()).good
+    killed = {KILLED: measured(report(), control=9.0)[ASKED]}
+    assert part_handover.judge(killed, Measured()).good
+
+
+@pytest.mark.parametrize(
+    ("found", "lost", "good"),
+    [
+        ([Heard(1.0, 0.4, "")], [], True),
+        ([Heard(1.0, 0.4, ""), Heard(3.1, 0.0, "")], [], False),
+        ([Heard(1.0, 0.4, ""), Heard(0.5, 1.1, "")], [], False),
+        ([Heard(1.0, 0.4, "")], ["guild 1: nothing"], False),
+        ([], [], False),
+    ],
+)
+def test_failover(found: list[Heard], lost: list[str], good: bool) -> None:
+    assert part_failover.judge(found, lost, [len(found)]).good is good
