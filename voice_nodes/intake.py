@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -16,6 +17,8 @@ from voice_nodes.backoff import Backoff
 
 BLOCK_MS = 2_000
 BATCH = 100
+NOT_OURS = 0.1
+"""Seconds between two looks whether a lease that ran out is there again."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -45,14 +48,27 @@ _decode_wreck = msgspec.json.Decoder(_Wreck).decode
 
 
 class Intake:
-    """The one reader of a shard's stream."""
+    """The one reader of a shard's stream.
 
-    def __init__(self, client: Client, shard: int, owner: str, deliver: Callable[[Received], None]) -> None:
+    ``remaining`` tells for how many seconds the shard is ours. Nothing is asked for that could be answered later: what
+    is given to a reader that is not the owner any more is lost until the next owner.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        shard: int,
+        owner: str,
+        deliver: Callable[[Received], None],
+        *,
+        remaining: Callable[[], float] = lambda: float("inf"),
+    ) -> None:
         self._client = client
         self._stream = keys.jobs(shard)
         self._shard = shard
         self._owner = owner
         self._deliver = deliver
+        self._remaining = remaining
 
     async def run(self) -> None:
         """Read until cancelled. Waits while Redis is away."""
@@ -95,9 +111,13 @@ class Intake:
                 return
 
     async def _read(self) -> None:
+        block = int(min(BLOCK_MS, self._remaining() * 1000))
+        if block <= 0:
+            await asyncio.sleep(NOT_OURS)
+            return
         answer = await cast(
             "Awaitable[Any]",
-            self._client.xreadgroup(keys.JOB_GROUP, self._owner, {self._stream: ">"}, count=BATCH, block=BLOCK_MS),
+            self._client.xreadgroup(keys.JOB_GROUP, self._owner, {self._stream: ">"}, count=BATCH, block=block),
         )
         for batch in _batches(answer):
             for entry, fields in batch:

@@ -117,6 +117,7 @@ class Lease:
 
     def remaining(self) -> float:
         """Seconds for which the shard may still be acted for, if the lease is not renewed; 0 when it is over."""
+        self._notice_jump()
         return max(0.0, self._end - MARGIN - self._clock())
 
     def check(self) -> None:

@@ -175,7 +175,13 @@ class Shard:
                     helpers.append(tasks.create_task(sound.run(gateway)))
                     if await self._first(self._restore(saved)):
                         helpers.append(tasks.create_task(self._reconciler.run()))
-                        reader = Intake(self._node.intake, self.number, self._node.name, self._receive)
+                        reader = Intake(
+                            self._node.intake,
+                            self.number,
+                            self._node.name,
+                            self._receive,
+                            remaining=lease.remaining,
+                        )
                         intake = tasks.create_task(reader.run())
                         self.ready.set()
                         LOG.info("Shard ready", extra=context(shard=self.number))

@@ -138,3 +138,22 @@ async def test_a_cancellation_is_never_lost(client: Redis[Any], inbox: Inbox) ->
         task.cancel()
         done, _ = await asyncio.wait({task}, timeout=1)
         assert done
+
+
+async def test_who_does_not_own_the_shard_is_given_nothing(client: Redis[Any], inbox: Inbox) -> None:
+    owned = [0.05, 0.0, 0.0]
+    looks = asyncio.Queue[float]()
+
+    def remaining() -> float:
+        looks.put_nowait(now := owned.pop(0) if len(owned) > 1 else owned[0])
+        return now
+
+    stale = Intake(client, SHARD, "stale", lambda _: pytest.fail("it is another's"), remaining=remaining)
+    async with running(stale.run()), asyncio.timeout(10):
+        while await looks.get():  # its last question has been answered when it looks again
+            pass
+        await hand_over(client, make_job("i:1", Stop()))
+        await looks.get()
+        async with read(client, inbox, "next"):
+            assert [each.job.id for each in await inbox.next(1)] == ["i:1"]
+        owned.append(1.0)
