@@ -6,13 +6,17 @@ Everything listens on free ports of 127.0.0.1 and lives in one folder. Used by t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from playground.stores._server import PORTS
 from playground.twin.actors import TwinClient
 from tonearm.child_logs import Log
 from tonearm.errors import StartFailed
@@ -31,6 +35,8 @@ class System:
     """The running whole; an async context manager that leaves no process behind.
 
     ``on_step`` is told the name of each process before it starts; ``settings`` are added to those of our own processes.
+    Of several ``audio_nodes`` the first is named ``audio-node``, the others ``audio-node-2`` and so on; one that dies
+    is started again at its address.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class System:
         library: Path,
         settings: Mapping[str, str] | None = None,
         twin_options: tuple[str, ...] = (),
+        audio_nodes: int = 1,
         on_step: Callable[[str], None] = lambda _: None,
         on_event: Callable[[Event], None] = lambda _: None,
         log: Log | None = None,
@@ -50,6 +57,10 @@ class System:
         self.environ: dict[str, str] = {}
         self._settings = dict(settings or {})
         self._twin_options = twin_options
+        self.audio_urls: dict[str, str] = {audio_node_name(number): "" for number in range(audio_nodes)}
+        """Where each audio node answers, by name."""
+        self.voice_url = ""
+        """Where the first life of the first voice node tells of itself."""
         self._on_step = on_step
         self._twin: TwinClient | None = None
 
@@ -81,7 +92,8 @@ class System:
             "postgres", _module("playground.stores.postgres", "--dir", str(self.folder / "postgres"))
         )
         twin = await self._run("twin", _module("playground.twin", *self._twin_options))
-        audio_node = await self._run("audio-node", self.audio_node_argv(str(twin["voice_ca"])))
+        self._voice_ca = str(twin["voice_ca"])
+        await asyncio.gather(*(self._start_audio_node(name) for name in self.audio_urls))
         self.environ = {
             f"{PREFIX}{name}": value
             for name, value in {
@@ -92,7 +104,7 @@ class System:
                 "DISCORD_GATEWAY_URL": str(twin["gateway_url"]),
                 "REDIS_URL": str(valkey["url"]),
                 "DATABASE_URL": str(postgres["url"]),
-                "LAVALINK_NODES": str(audio_node["url"]).replace("://", f"://:{PASSWORD}@"),
+                "LAVALINK_NODES": ",".join(url.replace("://", f"://:{PASSWORD}@") for url in self.audio_urls.values()),
                 "PORT": "0",
                 **self._settings,
             }.items()
@@ -100,7 +112,7 @@ class System:
         self._twin = await TwinClient(str(twin["control_url"])).__aenter__()
         await self._do("migrate")
         await self._do("commands", "sync")
-        await self.start_voice_node()
+        self.voice_url = str((await self.start_voice_node())["url"])
         await self.start_interactions()
 
     async def _do(self, *words: str) -> None:
@@ -125,6 +137,13 @@ class System:
         await self.twin.set_interactions_url(f"{ready['url']}/interactions")
         return ready
 
+    async def _start_audio_node(self, name: str) -> None:
+        """One of several is started again where it was, as an orchestrator would; the only one ends the whole."""
+        several = len(self.audio_urls) > 1
+        port = str(_free_port() if several else 0)
+        argv = (*self.audio_node_argv(self._voice_ca), "--name", name, "--port", port)
+        self.audio_urls[name] = str((await self._run(name, argv, restart=several))["url"])
+
     def audio_node_argv(self, voice_ca: str) -> tuple[str, ...]:
         """How the audio node is started."""
         return _module(
@@ -136,6 +155,20 @@ class System:
     ) -> Ready:
         self._on_step(name)
         return await self.supervisor.start(ProcessSpec(name, argv, env or {}, READY_SECONDS, restart))
+
+
+def audio_node_name(number: int) -> str:
+    """What the audio node with this number, from 0, is called."""
+    return f"audio-node-{number + 1}" if number else "audio-node"
+
+
+def _free_port() -> int:
+    """A port that nobody listens on, and that the kernel gives to no outgoing connection."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
+    raise StartFailed("no port is free")
 
 
 def _module(name: str, *words: str) -> tuple[str, ...]:

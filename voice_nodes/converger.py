@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
@@ -16,8 +17,9 @@ from voice_nodes.restarts import Restarts
 from voice_nodes.voicelink import VoiceLink
 from voice_nodes.wishes import Actual, Wanted
 
-STILL_REPORTS = 3
-"""After so many reports of Lavalink, one each 5 s, that a player stands still, its voice is joined again."""
+STILL_SECONDS = 9.0
+"""So long Lavalink may report that a player stands still before its voice is joined again. There is a report each 5 s,
+and several at once where something begins, which say the same."""
 
 SETTLE_SECONDS = 2.0
 """How long after a voice close the gateway and Lavalink may take to say what came of it."""
@@ -50,7 +52,7 @@ class Converger:
         self._server_lost = False
         self._restarts = Restarts()
         self._held = False
-        self._still = 0
+        self._still_since: float | None = None
         self._reported_ms = -1
         self._wake = asyncio.Event()
         self.steps = 0
@@ -172,13 +174,17 @@ class Converger:
             playing is not None and not self._player.paused and applied is not None and applied.play == playing.play
         )
         if link is None or not should or self._held:
-            self._still = 0
+            self._still_since = None
             return
         stands = report.position_ms == self._reported_ms or not report.connected or report.ping_ms < 0
-        self._still = self._still + 1 if stands else 0
         self._reported_ms = report.position_ms
-        if self._still >= STILL_REPORTS:
-            self._still = 0
+        now = time.monotonic()
+        if not stands:
+            self._still_since = None
+        elif self._still_since is None:
+            self._still_since = now
+        elif now - self._still_since > STILL_SECONDS:
+            self._still_since = None
             link.linked.clear()
             self._rejoin("stands still")
 

@@ -145,28 +145,37 @@ class Fleet:
 
     async def _tend_forever(self) -> None:
         for pause in itertools.chain((min(1.0, self._every),), itertools.repeat(self._every)):
-            try:
-                async with asyncio.timeout(self._every):
-                    self._drained = await self._report([self._seen(each) for each in self.stations.values()])
-            except FAILURES as error:
-                LOG.warning("What is to be drained is not known: %r", error, extra=context(shard=self._shard))
-            for station in self.stations.values():
-                station.drained = station.name in self._drained
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._every):
-                    await self._tend()
+            await self._tell()
+            if any(station.draining for station in self.stations.values()):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._every):
+                        await self._empty_all()
+                await self._tell()
+            await self._relieve()
             await asyncio.sleep(pause)
 
     def _seen(self, station: Station) -> SeenServer:
         bad = round(placement.penalty(station.load()), 1)
         return SeenServer(station.name, self._shard, station.state, station.players, bad)
 
-    async def _tend(self) -> None:
+    async def _tell(self) -> None:
+        """Tell how the servers are, and hear which of them an operator wants empty."""
+        try:
+            async with asyncio.timeout(self._every):
+                self._drained = await self._report([self._seen(each) for each in self.stations.values()])
+        except FAILURES as error:
+            LOG.warning("What is to be drained is not known: %r", error, extra=context(shard=self._shard))
+        for station in self.stations.values():
+            station.drained = station.name in self._drained
+
+    async def _empty_all(self) -> None:
         for station in tuple(self.stations.values()):
             if station.draining:
                 await self._empty(station)
             if station.vanished and not station.players:
                 await self._end(station)
+
+    async def _relieve(self) -> None:
         pair = placement.relief(station.load() for station in self.ranked())
         if pair is not None and (guild := next(iter(self.stations[pair[0]].node._players), None)) is not None:
             LOG.warning("A player is moved, as its server has too many", extra=context(node=pair[0], guild=guild))

@@ -25,6 +25,7 @@ from voice_nodes.fleet import EVERY, Fleet, Report, report_to_nobody
 from voice_nodes.gateway import Gateway
 from voice_nodes.loading import load
 from voice_nodes.placement import region_of
+from voice_nodes.restarts import start_and_seek
 from voice_nodes.resuming import abort
 from voice_nodes.station import Station
 from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, wire
@@ -275,15 +276,12 @@ class Sound:
         assert self._client is not None
         link = self.link(guild.id)
         if link is not None:
-            await self._forget(link, guild.id)
+            link.forget()
+            await self._destroy_old(self._station(link.node), guild.id)
         try:
             await self._client.send_voice_state(guild, None)
         except DiscordAway as error:
             LOG.info("The channel was not left: %r", error.detail, extra=context(guild=guild.id))
-
-    async def _forget(self, link: VoiceLink, guild: int) -> None:
-        link.forget()
-        await self._destroy_old(self._station(link.node), guild)
 
     async def _destroy_old(self, station: Station | None, guild: int) -> None:
         """Also the only way to free a player that hangs while it connects to voice. A server that does not answer
@@ -304,16 +302,18 @@ class Sound:
         await self._patch(guild, request_for(wanted, new_track=new_track))
 
     async def start_and_seek(self, guild: int, wanted: Wanted) -> None:
-        """The same, for a track that can't be started at its position: it is started silently, and then sought.
+        """The same, for a track that can't be started at its position.
 
         Raises:
             LavalinkAway: the server does not answer.
             LeaseLost: the shard is another's.
         """
-        data = request_for(wanted, new_track=True)
-        position = data.pop("position", 0)
-        await self._patch(guild, data | {"paused": True})
-        await self._patch(guild, {"position": position, "paused": wanted.paused})
+        await start_and_seek(wanted, lambda data: self._patch(guild, data), lambda: self._fetch_position(guild))
+
+    async def _fetch_position(self, guild: int) -> int:
+        link = self.link(guild)
+        actual = (await self.fetch_actual(link.node)).get(guild) if link is not None else None
+        return actual.position_ms if actual is not None and actual.play is not None else -1
 
     async def _patch(self, guild: int, data: dict[str, Any]) -> None:
         link = self.link(guild)

@@ -1,7 +1,8 @@
 """Which Lavalink server a player is placed on: the one with the least penalty. Pure: values in, a choice out.
 
 The curves are those that Lavalink's own client uses for its load balancing (lavalink-devs/lavalink-client,
-*DefaultLoadBalancer*), with the region as one term more. A penalty of 1 is one more player.
+*DefaultLoadBalancer*), with two differences: a CPU that is half busy costs nothing yet, as that figure is a noisy one
+and would drown the players'; and the region counts. A penalty of 1 is one more player.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ ANYWHERE = 50.0
 
 FAILED = 20.0
 """For each of the last calls, one after the other, that it did not answer."""
+
+BUSY = 0.5
+"""The share of a machine's CPU above which it counts."""
 
 OVERLOADED_FRAMES = FRAMES * 0.03
 """Frames lost in a minute, of an average player, from which on people hear it."""
@@ -58,7 +62,8 @@ def region_of(endpoint: str | None) -> str:
 
 def penalty(load: Load, region: str = "") -> float:
     """How bad a place it is; 0 is an idle server in the right region."""
-    cpu = float(1.05 ** (100 * min(max(load.cpu, 0.0), 1.0))) * 10 - 10
+    busy = min(max(load.cpu - BUSY, 0.0), 1 - BUSY)
+    cpu = float(1.05 ** (100 * busy)) * 10 - 10
     deficit = _frames(load.deficit) * 600
     nulled = _frames(load.nulled) * 600
     return load.players + cpu + deficit + nulled + load.failures * FAILED + _distance(load, region)

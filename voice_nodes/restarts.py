@@ -5,11 +5,40 @@ lavaplayer fails at once where it is to start Ogg at a position, though it can s
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from voice_nodes.wishes import Wanted, request_for
 
 AT_ONCE = 5.0
 """Seconds after its start within which a track that ends, though more than that is left of it, has failed to start."""
+
+BEGIN_SECONDS = 3.0
+BEGIN_LOOK = 0.05
+"""Seconds that a track may take to begin, and between two looks whether it has: Lavalink itself tells each 5 s only."""
+
+
+async def start_and_seek(
+    wanted: Wanted, patch: Callable[[dict[str, Any]], Awaitable[None]], fetch_position: Callable[[], Awaitable[int]]
+) -> None:
+    """Start a track silently, and seek once it plays: a seek that came before would be a start at that position.
+
+    ``patch`` updates the player; ``fetch_position`` tells where it is in ms: 0 until it plays, -1 where it plays
+    nothing.
+    """
+    data = request_for(wanted, new_track=True)
+    position, begun = int(data.pop("position", 0)), time.monotonic()
+    await patch(data | {"volume": 0, "paused": False})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BEGIN_SECONDS):
+            while await fetch_position() == 0:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(BEGIN_LOOK)
+    if not wanted.paused:
+        position += round((time.monotonic() - begun) * 1000)
+    await patch({"position": position, "volume": wanted.volume, "paused": wanted.paused})
 
 
 class Restarts:

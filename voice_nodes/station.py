@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 import wavelink
 
-from tonearm.errors import LavalinkAway, SettingsError
+from tonearm.errors import LavalinkAway, LeaseLost, SettingsError
 from tonearm.telemetry import LAVALINK_FAILURES, LAVALINK_SESSIONS, LOG, context
 from voice_nodes.backoff import Backoff
 from voice_nodes.breaker import Breaker
@@ -37,6 +37,9 @@ FRESH = 1.0
 
 AGAIN = 0.3
 """Seconds before a second attempt to open a socket; the breaker says when the others are made."""
+
+SMOOTHING = 0.2
+"""How much one look at a CPU counts: it is that of a moment."""
 
 STATES = ("connected", "draining", "away", "open")
 """``away``: without a session; ``open``: it does not answer, and is asked now and then only."""
@@ -225,15 +228,12 @@ class Station:
             socket.lost()
 
     async def _watch(self) -> None:
-        """Until the server does not answer any more.
-
-        Raises:
-            LeaseLost: the shard is another's.
-        """
+        """Until the server does not answer any more."""
         while self.breaker.closed:
             await asyncio.sleep(TICK)
             if time.monotonic() - self._heard_at > (QUIET if self.players else QUIET_IDLE):
-                with contextlib.suppress(LavalinkAway, wavelink.LavalinkException):
+                # A lease that ran out may be taken again; who keeps it says when it is lost.
+                with contextlib.suppress(LavalinkAway, LeaseLost, wavelink.LavalinkException):
                     self._take(await self.call(lambda: self.node.send("GET", path="v4/stats"), WATCH_TIMEOUT))
 
     def _take_message(self, stats: wavelink.StatsEventPayload) -> None:
@@ -242,7 +242,7 @@ class Station:
         frames = stats.frames
         self._load = Load(
             self.name,
-            cpu=stats.cpu.system_load,
+            cpu=self._load.cpu + (stats.cpu.system_load - self._load.cpu) * SMOOTHING,
             nulled=frames.nulled if frames is not None and frames.nulled is not None else 0,
             deficit=frames.deficit if frames is not None and frames.deficit is not None else 0,
         )
@@ -251,7 +251,7 @@ class Station:
         """Lavalink's documentation, REST API, *Stats*."""
         self._others = max(0, int(stats["players"]) - self.players)
         before = self._load
-        cpu = (before.cpu + float(stats["cpu"]["systemLoad"])) / 2
+        cpu = before.cpu + (float(stats["cpu"]["systemLoad"]) - before.cpu) * SMOOTHING
         self._load = Load(self.name, cpu=cpu, nulled=before.nulled, deficit=before.deficit)
 
     def began(self) -> str | None:
