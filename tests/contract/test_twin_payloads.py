@@ -36,6 +36,8 @@ class Truth:
 
     def response(self, method: str, route: str, value: Any, status: str = "200") -> None:
         answer = self._api["paths"][route][method]["responses"][status]
+        if "$ref" in answer:
+            answer = self._api["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
         schema = {
             "allOf": [answer["content"]["application/json"]["schema"]],
             "components": self._api["components"],
@@ -65,6 +67,12 @@ async def api(world: tuple[Twin, TwinClient]) -> AsyncIterator[Api]:
         api = Api(http, world[0].about())
         await api.register(PLAY)
         yield api
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
 
 
 @pytest.fixture
@@ -256,3 +264,40 @@ async def test_rest_answers(world: tuple[Twin, TwinClient], api: Api, truth: Tru
         status, body = await api("GET", route.format(**ids))
         assert status == 200, (route, body)
         truth.response("get", route, body)
+
+
+async def test_refusals_for_too_many_requests(world: tuple[Twin, TwinClient], api: Api, truth: Truth) -> None:
+    _, client = world
+    for scope in ("user", "shared", "global"):
+        await client.limit_rest(scope, seconds=30)
+        status, body = await api("GET", "/gateway/bot")
+        assert (status, body["global"]) == (429, scope == "global")
+        truth.response("get", "/gateway/bot", body, status="429")
+        await client.unlimit_rest()
+
+
+async def test_session_starts_that_are_used_up(world: tuple[Twin, TwinClient], api: Api, truth: Truth) -> None:
+    _, client = world
+    await client.configure(session_starts=0, max_concurrency=16)
+    status, body = await api("GET", "/gateway/bot")
+    assert (status, body["session_start_limit"]["remaining"]) == (200, 0)
+    truth.response("get", "/gateway/bot", body)
+    await client.configure(session_starts=1000, max_concurrency=1)
+
+
+async def test_voice_servers_that_are_broken_or_gone(
+    world: tuple[Twin, TwinClient], http: aiohttp.ClientSession, truth: Truth
+) -> None:
+    twin, client = world
+    guild = await client.create_guild()
+    gateway = await RawGateway(http, twin.about()).open()
+    await gateway.identify()
+    await guild.break_voice_endpoint("refusing")
+    await gateway.voice(guild.id, guild.voice_channels[0].id)
+    await gateway.event("VOICE_SERVER_UPDATE", guild_id=guild.id)
+    await guild.change_voice_server(outage=True)
+    await gateway.event("VOICE_SERVER_UPDATE", guild_id=guild.id, endpoint=None)
+    for payload in gateway.received:
+        if payload.get("t") == "VOICE_SERVER_UPDATE":
+            truth.payload("VoiceServerUpdateDispatch", payload)
+    await gateway.ws.close(code=1000)

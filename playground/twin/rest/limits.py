@@ -79,9 +79,10 @@ class Verdict:
         return self.scope is Scope.GLOBAL
 
     def body(self) -> dict[str, object]:
-        """Return the JSON body of the 429."""
+        """Return the JSON body of the 429, as the OpenAPI document has it; its examples leave the code out."""
         return {
             "message": "You are being rate limited.",
+            "code": 0,
             "retry_after": self.retry_after,
             "global": self.is_global,
         }
