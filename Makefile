@@ -52,6 +52,9 @@ format: .venv/installed ## format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
+diagrams: .venv/installed ## write the diagrams that are made from the code
+	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd
+
 lock: .venv/installed ## write requirements/dev.txt from pyproject.toml    [UPGRADE=1]
 	@$(BIN)/python .ci/lock.py $(if $(UPGRADE),--upgrade)
 

@@ -33,6 +33,20 @@ class Sentence(StrEnum):
     QUERY_EMPTY = "Tell me what to play: a link, or words to search for."
     QUERY_TOO_LONG = "That is too long to search for. Use at most {limit} characters."
 
+    # What a plan can change.
+    PLAN_LIMIT = (
+        "{what} goes up to {limit} with the plan **{plan}**, and up to {more} with **{needed}**. "
+        "`/premium` shows the plans."
+    )
+    PLAN_LACKS = "The plan **{plan}** does not include {what}. **{needed}** does: `/premium` shows the plans."
+    PLAN_MOST = "{what} goes up to {limit}."
+    PLAN_UNKNOWN = (
+        "I can't look up this server's plan at the moment, so only what is free works. Try again in a minute."
+    )
+    SUBSCRIPTION_CANT = "That can't be done: this server's plan is **{plan}**, and its state is “{state}”."
+    TRIAL_USED_BY_GUILD = "This server has had its trial. `/premium` shows the plans."
+    TRIAL_USED_BY_PAYER = "You have had your trial, on this server or another. `/premium` shows the plans."
+
     # What someone else can change.
     NO_CONNECT = "I may not join <#{channel}>. Ask an admin to give me the permission **Connect** there."
     NO_SPEAK = "I may not speak in <#{channel}>. Ask an admin to give me the permission **Speak** there."
