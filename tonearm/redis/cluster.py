@@ -13,7 +13,7 @@ import itertools
 from typing import Any, Self
 
 from redis.asyncio.client import PubSub
-from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import (
     AskError,
@@ -109,9 +109,7 @@ class ClusterClient(RedisCluster):
             except TryAgainError:
                 await asyncio.sleep(TRY_AGAIN_AFTER)
             except AWAY:
-                # The connections that lie ready are as dead as this one: the next command makes its own.
-                await node.disconnect_free_connections()
-                self._look_again()
+                await self.lost(node)
                 raise
         raise ClusterError("the slot moves too often")
 
@@ -122,6 +120,15 @@ class ClusterClient(RedisCluster):
     async def _determine_slot(self, command: str, *args: Any) -> int:
         """Used by redis-py's pipeline."""
         return int(self.keyslot(_key((command, *args))))
+
+    def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
+        """Commands for one round trip to each of their masters; never a transaction."""
+        return _Pipeline(self)  # type: ignore[abstract]
+
+    async def lost(self, node: ClusterNode) -> None:
+        """A master did not answer: the connections that lie ready are as dead, and the next command makes its own."""
+        await node.disconnect_free_connections()
+        self._look_again()
 
     def pubsub(self, *args: Any, **kwargs: Any) -> PubSub:  # type: ignore[override]
         """A subscription on a connection of its own to one master, each time to another one.
@@ -174,6 +181,28 @@ class ClusterClient(RedisCluster):
             host, port = self._named
             named = ClusterNode(host, port, **self.nodes_manager.connection_kwargs)
             self.nodes_manager.startup_nodes.setdefault(named.name, named)
+
+
+class _Pipeline(ClusterPipeline):
+    """Tells the client when a master did not answer."""
+
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+        """The replies, in the order of the commands.
+
+        Raises:
+            RedisError: a master is down or refuses.
+        """
+        client = self.cluster_client
+        assert isinstance(client, ClusterClient)
+        queued = self._execution_strategy._command_queue  # type: ignore[attr-defined]
+        slots = {client.keyslot(_key(command.args)) for command in queued}
+        try:
+            return await super().execute(raise_on_error, allow_redirections)
+        except AWAY:
+            masters = client.nodes_manager.slots_cache
+            for node in {masters[slot][0] for slot in slots if masters.get(slot)}:
+                await client.lost(node)
+            raise
 
 
 async def _ask(node: ClusterNode, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
