@@ -191,7 +191,7 @@ async def test_a_dead_audio_node_is_survived_and_used_again(open_room: OpenRoom,
 async def test_what_hangs_is_left_and_silenced_when_it_goes_on(open_room: OpenRoom, pair: Pair) -> None:
     await pair.both_connected()
     listening = await listen(open_room, pair, (WEBM, FLAC, WEBM, FLAC))
-    full, other = await pair.fullest()
+    full, _ = await pair.fullest()
     count = await pair.players(full)
     os.kill(pair.pid(full), signal.SIGSTOP)
     try:
