@@ -39,7 +39,7 @@ class World:
         self.errors: list[Exception] = []
         self.asked: list[tuple[str, float]] = []
 
-    def caller_channel(self, guild: int, user: int) -> int:
+    async def fetch_caller_channel(self, guild: int, user: int) -> int:
         return VOICE
 
     def require_entry(self, guild: int, channel: int) -> None:
