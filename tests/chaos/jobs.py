@@ -13,7 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from playground.library import tone
 from playground.twin.client import TwinError
 from playground.twin.seen import Reply, Unanswered
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
@@ -21,6 +20,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Faults, Struck
 from tests.chaos.plan import Job, Plan, tone_hz, tone_of
 from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.tones import make_tone
 from tests.chaos.troubles import told
 from tonearm.sentences import Sentence
 
@@ -50,12 +50,9 @@ EXCUSES = frozenset(
 
 def make_tones(folder: Path, plan: Plan) -> None:
     """Write what the plan wants to hear; files that are there are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
     asked = [*plan.jobs, *plan.last]
     for number in range(1 + max((job.tone for job in asked if job.tone is not None), default=0)):
-        path = folder / f"{title(number)}.webm"
-        if not path.exists():
-            tone(path, tone_hz(number), TONE_SECONDS)
+        make_tone(folder, title(number), tone_hz(number), TONE_SECONDS)
 
 
 def title(number: int) -> str:

@@ -11,18 +11,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from playground.library import chirp
 from playground.system import PASSWORD
 from playground.twin.voice.listener import NotHeard
 from tests.chaos.cluster import AUDIO, Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.tones import CHIRP, make_chirp
 
 GUILDS = 10
 SHARDS = 2
-CHIRP = "chirp"
-CHIRP_SECONDS = 230.0
 REFRESH_SECONDS = 90.0
 """A place in the chirp after which it is begun anew."""
 
@@ -51,9 +49,7 @@ class Heard:
 async def run(asked: Run) -> Result:
     """Twice (or twenty times): the node that plays more is killed."""
     folder = asked.tones / "chirp"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / f"{CHIRP}.webm").exists():
-        chirp(folder / f"{CHIRP}.webm", CHIRP_SECONDS)
+    make_chirp(folder)
     repeats = LONG_REPEATS if asked.long else REPEATS
     found: list[Heard] = []
     players: list[int] = []

@@ -9,7 +9,6 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-from playground.library import tone
 from playground.twin.client import TwinError
 from playground.twin.seen import Reply
 from playground.twin.voice.counting import Report
@@ -17,15 +16,13 @@ from tests.chaos.cluster import VOICE, Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.tones import LONG, LONG_HZ, make_pair
 
 GUILDS = 10
 SHARDS = 4
 PEOPLE = 12
 """So many take turns with ``/pause``, as nobody may use a command each 100 ms."""
-TONE = "long440"
-TONE_HZ = 440
-TONE_SECONDS = 600.0
-REFRESH_SECONDS = 400.0
+REFRESH_SECONDS = 140.0
 """After so long the tone is begun anew, lest it end in the midst of a measurement."""
 
 PROBE_EVERY = 0.1
@@ -74,9 +71,7 @@ class Measured:
 async def run(asked: Run) -> Result:
     """Three (or twenty) of each kind, with ten guilds that play."""
     folder = asked.tones / "long"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / f"{TONE}.webm").exists():
-        tone(folder / f"{TONE}.webm", TONE_HZ, TONE_SECONDS)
+    make_pair(folder)
     async with Cluster(asked.folder, folder, Shape(shards=SHARDS), asked.log) as cluster:
         handover = HandOver(cluster)
         await handover.begin()
@@ -111,8 +106,8 @@ class HandOver:
 
     async def _play(self) -> None:
         everybody = [*self._rooms, *self._probes]
-        await asyncio.gather(*(room.ask("play", query=TONE, where="now") for room in everybody))
-        await asyncio.gather(*(room.ear.hears(TONE_HZ, within=20) for room in everybody))
+        await asyncio.gather(*(room.ask("play", query=LONG, where="now") for room in everybody))
+        await asyncio.gather(*(room.ear.hears(LONG_HZ, within=20) for room in everybody))
         self._begun = time.monotonic()
 
     async def quiet(self) -> Measured:
@@ -166,7 +161,7 @@ class HandOver:
             return CONTROL_WITHIN
         with contextlib.suppress(AssertionError, TwinError):
             await probe.ask("resume", next(self._turns))
-            await probe.ear.hears(TONE_HZ, within=10)
+            await probe.ear.hears(LONG_HZ, within=10)
         return back
 
     async def _mark(self) -> None:

@@ -9,12 +9,13 @@ from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT
 from tests.chaos.cluster import Cluster, Shape
 from tests.chaos.jobs import Jobs, Outcome, make_tones
 from tests.chaos.part import Run
-from tests.chaos.plan import Kind, make_plan
+from tests.chaos.plan import FAULT_EVERY, FROZEN, Kind, make_plan
 from tests.chaos.report import Result, Row, Sheet
 
 GUILDS = 50
-SHORT_LONGEST = 6.0
-"""Seconds that anything is frozen at most in the short form."""
+SHORT_LONGEST = 5.0
+SHORT_EVERY = 1.9
+"""Seconds: in the short form everything is shorter and comes sooner."""
 
 
 async def run(asked: Run) -> Result:
@@ -23,9 +24,9 @@ async def run(asked: Run) -> Result:
         asked.seed,
         jobs=10_000 if asked.long else 500,
         guilds=GUILDS,
-        repeats=20 if asked.long else 2,
-        longest=15.0 if asked.long else SHORT_LONGEST,
-        faults=asked.faults,
+        repeats=0 if not asked.faults else 20 if asked.long else 2,
+        longest=FROZEN[1] if asked.long else SHORT_LONGEST,
+        every=FAULT_EVERY if asked.long else SHORT_EVERY,
     )
     folder = asked.tones / "jobs"
     make_tones(folder, plan)

@@ -6,8 +6,8 @@ import random
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-FAULT_EVERY: Final = 2.8
-"""Seconds from one fault to the next, at most."""
+FAULT_EVERY: Final = 2.9
+"""Seconds from one fault to the next, at most, unless they are to come sooner."""
 FIRST_FAULT: Final = 2.0
 TAIL: Final = 4.0
 """Seconds of jobs after the last fault."""
@@ -76,17 +76,27 @@ MIX: Final[tuple[tuple[str, int], ...]] = (("play", 50), ("skip", 20), ("hold", 
 
 
 def make_plan(
-    seed: int, *, jobs: int, guilds: int, repeats: int, people: int = 2, longest: float = FROZEN[1], faults: bool = True
+    seed: int,
+    *,
+    jobs: int,
+    guilds: int,
+    repeats: int,
+    people: int = 2,
+    longest: float = FROZEN[1],
+    every: float = FAULT_EVERY,
 ) -> Plan:
-    """``repeats`` faults of each kind, in any order, and ``jobs`` jobs spread evenly over the same time."""
+    """``repeats`` faults of each kind, in any order, at most ``every`` seconds apart, and jobs all the while.
+
+    No fault lasts longer than ``longest`` seconds.
+    """
     random_faults, random_jobs = random.Random(f"{seed} faults"), random.Random(f"{seed} jobs")
-    kinds = [kind for kind in Kind for _ in range(repeats)] if faults else []
+    kinds = [kind for kind in Kind for _ in range(repeats)]
     random_faults.shuffle(kinds)
     at, planned = FIRST_FAULT, []
     for kind in kinds:
         most = min(longest, LONGEST.get(kind, FROZEN[1]))
         planned.append(Fault(at, kind, random_faults.randrange(1 << 16), random_faults.uniform(FROZEN[0], most)))
-        at += random_faults.uniform(0.7, 1.0) * FAULT_EVERY
+        at += random_faults.uniform(0.7, 1.0) * every
     seconds = max(at + TAIL, jobs / 20)
     tones = [0] * guilds
     asked = _jobs(random_jobs, jobs, tones, people, seconds)

@@ -30,12 +30,16 @@ Allowed = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Trouble:
-    """``allowed`` are the outcomes of each class of command; what is not in it must be done as ever."""
+    """``allowed`` are the outcomes of each class of command; what is not in it must be done as ever.
+
+    Those that are ``rare`` are made in the long form only.
+    """
 
     dependency: str
     what: str
     make: Callable[[Cluster], AbstractAsyncContextManager[None]]
     allowed: Allowed
+    rare: bool = False
 
     def allows(self, kind: str, outcome: str, *, deferred: bool) -> bool:
         """Whether people may be told this."""
@@ -193,7 +197,7 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("Discord REST", "refusing (500)", lambda cluster: rest_trouble(cluster, status=500), _DISCORD),
     Trouble("Discord REST", "refusing (429)", lambda cluster: rest_trouble(cluster, status=429), _DISCORD),
     Trouble("Discord REST", "slow 2 s", lambda cluster: rest_trouble(cluster, delay=2.0), _DISCORD),
-    Trouble("voice nodes", "killed just now", _gone(VOICE, signal.SIGKILL, at_once=True), _LATER),
+    Trouble("voice nodes", "killed just now", _gone(VOICE, signal.SIGKILL, at_once=True), _LATER, rare=True),
     Trouble("voice nodes", "down", _gone(VOICE, signal.SIGKILL), _PLAYER),
     Trouble("voice nodes", "hanging", _hangs(VOICE), _PLAYER),
     Trouble("voice nodes", "gone in order", _gone(VOICE, signal.SIGTERM), _PLAYER),

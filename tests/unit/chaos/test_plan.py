@@ -50,4 +50,4 @@ def test_tones_are_told_apart() -> None:
 
 
 def test_a_quiet_run_has_no_faults() -> None:
-    assert make_plan(1, jobs=100, guilds=10, repeats=2, faults=False).faults == []
+    assert make_plan(1, jobs=100, guilds=10, repeats=0).faults == []
