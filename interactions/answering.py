@@ -86,9 +86,10 @@ class Answering:
         if answer is None:
             body = respond.deferral(private=job.reply.private, component=component)
             return Answered(body, "seen" if again else "deferred")
-        # Where another delivery was deferred, the edit is what shows the answer: it stays owed.
+        # Only the delivery that handed the job over knows that its response shows the answer. Where another was
+        # deferred, or answered with a sentence because Redis broke off, the edit is what shows it: it stays owed.
         body = respond.answer(decode_answer(answer), component=component)
-        return Answered(body, "seen" if again else "inline", confirm=not deferred)
+        return Answered(body, "seen" if again else "inline", confirm=not (again or deferred))
 
 
 def _give_up(future: asyncio.Future[bytes | None]) -> None:

@@ -204,6 +204,26 @@ async def test_a_later_delivery_gets_the_answer_of_the_first(http, node, redis_c
     assert await redis_client.xlen(keys.jobs(0)) == 0
 
 
+async def test_an_answer_to_a_later_delivery_leaves_what_is_owed_to_the_first(http, node, redis_client):
+    """Discord shows one response: perhaps the first, which was a sentence as Redis had broken off."""
+    sent = command("play", query="x")
+    gone = {"type": "http.disconnect"}
+    body = json.dumps(sent).encode()
+    messages = [{"type": "http.request", "body": body}, gone]
+
+    async def receive():
+        return messages.pop(0)
+
+    async def into_nothing(message):
+        pass
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in sign(body).items()]
+    scope = {"type": "http", "method": "POST", "path": "/interactions", "headers": headers, "query_string": b""}
+    await asyncio.gather(http.app(scope, receive, into_nothing), node.do_one(answer("once")))
+    assert text_of(await send(http, sent)) == "once"
+    assert await redis_client.zcard(keys.outbox(0)) == 1
+
+
 async def test_a_later_delivery_of_what_was_deferred_is_deferred(redis_url, node, serving, redis_client):
     async with serving(redis_url, inline_reply_ms=20) as http:
         sent = command("play", query="x")
