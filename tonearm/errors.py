@@ -5,6 +5,7 @@ TonearmError
 ├── StartFailed            a process or a store did not come up
 ├── InvalidInteraction     not an interaction as Discord documents it; answered with a 4xx
 ├── DiscordError           Discord refuses a request; asking the same again changes nothing
+├── Conflict               what was to be changed is not any more as it was seen; nothing was done
 ├── LeaseLost              another voice node owns the shard; everything in hand is dropped
 └── UserError              reaches a person, in a sentence of the catalogue
     ├── Refused            the wish can't be granted; trying the same again changes nothing
@@ -54,6 +55,10 @@ class DiscordError(TonearmError):
         self.status = status
         self.code = code
         self.message = message
+
+
+class Conflict(TonearmError):
+    """What was to be changed is not any more as it was seen. Nothing was done: look again, and decide again."""
 
 
 class LeaseLost(TonearmError):

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from tonearm.errors import SettingsError
+from tonearm.premium.plans import PlanId, shelf
 
 PREFIX = "TONEARM_"
 
@@ -37,6 +38,14 @@ class Settings(msgspec.Struct, frozen=True):
     discord_gateway_url: str
     redis_url: str
     database_url: str
+    database_read_url: str
+    database_pool_size: int
+    database_max_connections: int
+    database_processes: int
+    database_pgbouncer: int
+    default_plan: str
+    discord_skus: tuple[tuple[str, str], ...]
+    stripe_prices: tuple[tuple[str, str], ...]
     lavalink_nodes: tuple[LavalinkNode, ...]
     shard_count: int
     rebalance_after: int
@@ -140,6 +149,20 @@ def _lavalink_nodes(value: str) -> tuple[LavalinkNode, ...]:
     return tuple(nodes)
 
 
+def _sold(value: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in value.split(","):
+        plan, _, id = (word.strip() for word in part.partition("="))
+        if not id:
+            raise ValueError("must name a plan and an id, as in premium=123,pro=456")
+        pairs.append((plan, id))
+    try:
+        shelf(pairs)
+    except ValueError as error:
+        raise ValueError(f"can't be used: {error}") from None
+    return tuple(pairs)
+
+
 DECLARED: tuple[Setting, ...] = (
     Setting(
         "discord_application_id",
@@ -165,6 +188,34 @@ DECLARED: tuple[Setting, ...] = (
     Setting(
         "database_url", _url("postgresql", "postgres"), "PostgreSQL >= 15: postgresql://user@host/name.", secret=True
     ),
+    Setting(
+        "database_read_url",
+        _url("postgresql", "postgres"),
+        "A replica of the database, for what may be a moment old; without one the database itself is read.",
+        secret=True,
+    ),
+    Setting(
+        "database_pool_size",
+        _integer(0, 1_000),
+        "Connections to PostgreSQL that a process may open; 0 shares the server's limit among the processes.",
+        "0",
+    ),
+    Setting("database_max_connections", _integer(11, 100_000), "What PostgreSQL's max_connections is set to.", "100"),
+    Setting("database_processes", _integer(1, 10_000), "How many processes share PostgreSQL's limit at most.", "8"),
+    Setting(
+        "database_pgbouncer",
+        _integer(0, 1),
+        "1 where a pooler such as PgBouncer is between, which keeps no prepared statements.",
+        "0",
+    ),
+    Setting(
+        "default_plan",
+        _choice(*PlanId),
+        "What a guild has without paying; pro gives everything to all.",
+        str(PlanId.FREE),
+    ),
+    Setting("discord_skus", _sold, "Discord's SKU of each plan, as premium=123,pro=456."),
+    Setting("stripe_prices", _sold, "Stripe's price of each plan, as premium=price_1,pro=price_2."),
     Setting(
         "lavalink_nodes",
         _lavalink_nodes,

@@ -55,6 +55,19 @@ LAVALINK_MOVES = Counter(
     "tonearm_lavalink_moves_total", "Players that went on at another Lavalink server, by why.", ["cause"]
 )
 
+DATABASE_CONNECTIONS = Gauge("tonearm_database_connections", "Connections to PostgreSQL that are in use.")
+DATABASE_WAIT_SECONDS = Histogram(
+    "tonearm_database_wait_seconds",
+    "Time until a connection to PostgreSQL was to be had.",
+    buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 2),
+)
+DATABASE_FAILURES = Counter("tonearm_database_failures_total", "Calls that PostgreSQL did not do, by error.", ["error"])
+DATABASE_RETRIES = Counter("tonearm_database_retries_total", "Transactions that others came in the way of.")
+TERMS_LOOKUPS = Counter(
+    "tonearm_terms_lookups_total", "Look-ups of a guild's plan and settings, by who knew.", ["tier"]
+)
+SUBSCRIPTION_EVENTS = Counter("tonearm_subscription_events_total", "Events of subscriptions.", ["kind", "outcome"])
+
 LOG = logging.getLogger("tonearm")
 
 

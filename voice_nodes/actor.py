@@ -19,10 +19,10 @@ from tonearm.jobs.job import Answer, DeadLetter, Job
 from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
+from tonearm.music.guild_settings import GuildSettings
 from tonearm.music.player import Player
 from tonearm.music.track import Loaded, Track
 from tonearm.postgres.pool import Pool
-from tonearm.postgres.settings import GuildSettings
 from tonearm.redis import dead, guilds
 from tonearm.redis.client import FAILURES, Client, Refusal, is_for_good
 from tonearm.sentences import Sentence

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tonearm.music.guild_settings import GuildSettings
+from tonearm.postgres.guild_settings import fetch_guild_settings
 from tonearm.postgres.pool import FAILURES, Pool
-from tonearm.postgres.settings import GuildSettings, fetch_guild_settings
 from tonearm.telemetry import LOG, context
 
 TIMEOUT = 0.5

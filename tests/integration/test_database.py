@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from tonearm.errors import SettingsError, StartFailed
+from tonearm.music.guild_settings import GuildSettings
 from tonearm.postgres import migrate as migrating
+from tonearm.postgres.guild_settings import fetch_guild_settings, save_guild_settings
 from tonearm.postgres.migrate import Migration, migrate, shipped
 from tonearm.postgres.pool import FAILURES, Pool
-from tonearm.postgres.settings import GuildSettings, fetch_guild_settings, save_guild_settings
 
 NUMBERS = Migration("0001_numbers.sql", "create table numbers (n int primary key); insert into numbers values (1);")
 MORE = Migration("0002_more.sql", "insert into numbers values (2);")
@@ -215,7 +216,7 @@ async def test_settings_are_kept(postgres_url: str) -> None:
         assert await fetch_guild_settings(pool, 5) == GuildSettings(60)
 
 
-@pytest.mark.parametrize("volume", [-1, 101])
+@pytest.mark.parametrize("volume", [-1, 201])
 async def test_the_database_refuses_a_volume_out_of_range(postgres_url: str, volume: int) -> None:
     await migrate(postgres_url)
     async with Pool(postgres_url, timeout=5) as pool:

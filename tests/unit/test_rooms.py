@@ -9,6 +9,8 @@ import pytest
 
 PURE = {"tonearm.music", "tonearm.premium"}
 ALLOWED = {"__future__", "msgspec", "tonearm.errors", "tonearm.sentences"}
+BELOW = {"tonearm.music": ("tonearm.premium",)}
+"""Pure packages that a pure package stands on: what may be wished for depends on the plan."""
 INPUT_AND_OUTPUT = {"asyncio", "http", "io", "os", "pathlib", "random", "socket", "subprocess", "threading", "time"}
 
 
@@ -23,7 +25,7 @@ def imports_of(file):
 
 def is_allowed(module, package):
     top = module.partition(".")[0]
-    if module in ALLOWED or module == package or module.startswith(f"{package}."):
+    if module in ALLOWED or any(f"{module}.".startswith(f"{own}.") for own in (package, *BELOW.get(package, ()))):
         return True
     return top in sys.stdlib_module_names and top not in INPUT_AND_OUTPUT
 

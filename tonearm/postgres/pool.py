@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
+
+from tonearm.errors import TonearmError
+from tonearm.telemetry import DATABASE_CONNECTIONS, DATABASE_FAILURES, DATABASE_RETRIES, DATABASE_WAIT_SECONDS
+
+T = TypeVar("T")
 
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a call raises when PostgreSQL is down, hanging or refusing."""
@@ -14,11 +23,23 @@ FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError
 TIMEOUT = 0.5
 """Seconds that a call may take in all: for a connection, the statement and giving the connection back."""
 
+TRANSACTION_TIMEOUT = 5.0
+"""Seconds that a transaction may take in all, with its repetitions."""
+
 CONNECT_TIMEOUT = 2.0
 """Seconds that opening a connection may take."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that statements under way get when the pool is closed."""
+
+MOST_ATTEMPTS = 10
+"""How often a transaction is tried that others come in the way of."""
+
+COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+"""Two transactions met: the one that is tried again sees what the other did."""
+
+Connection = Any
+"""A connection of asyncpg's, inside a transaction."""
 
 
 class Pool:
@@ -72,6 +93,15 @@ class Pool:
         """
         return await self._run("fetchrow", statement, values, timeout)
 
+    async def fetch_rows(self, statement: str, *values: object, timeout: float | None = None) -> list[Any]:
+        """All rows, by name.
+
+        Raises:
+            FAILURES: PostgreSQL doesn't answer within ``timeout`` seconds, or refuses.
+        """
+        rows: list[Any] = await self._run("fetch", statement, values, timeout)
+        return rows
+
     async def execute(self, statement: str, *values: object, timeout: float | None = None) -> None:
         """Run a statement for its effect.
 
@@ -80,16 +110,56 @@ class Pool:
         """
         await self._run("execute", statement, values, timeout)
 
+    async def transact(self, work: Callable[[Connection], Awaitable[T]], *, timeout: float = TRANSACTION_TIMEOUT) -> T:
+        """What ``work`` returns, all of whose effects happen or none, as though nobody else were there.
+
+        Where others come in its way, ``work`` is done again from its beginning: it may have no other effects.
+
+        Raises:
+            FAILURES: PostgreSQL doesn't answer within ``timeout`` seconds, or refuses. It may have had its effect.
+        """
+        async with asyncio.timeout(timeout):
+            attempt = 1
+            while True:
+                try:
+                    async with self._connection() as connection:
+                        await connection.execute("begin isolation level serializable")
+                        done = await work(connection)
+                        await connection.execute("commit")
+                        return done
+                except COLLISIONS:
+                    DATABASE_RETRIES.inc()
+                    if attempt == MOST_ATTEMPTS:
+                        raise
+                attempt += 1
+                await asyncio.sleep(random.uniform(0, 0.005 * 2**attempt))  # noqa: S311 - spreads load
+
     async def _run(self, method: str, statement: str, values: tuple[object, ...], timeout: float | None) -> Any:
+        async with asyncio.timeout(self._timeout if timeout is None else timeout), self._connection() as connection:
+            return await getattr(connection, method)(statement, *values)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
         assert self._pool is not None, "use the pool as a context manager"
-        async with asyncio.timeout(self._timeout if timeout is None else timeout):
+        began = time.perf_counter()
+        try:
             connection = await self._pool.acquire()
-            try:
-                return await getattr(connection, method)(statement, *values)
-            except BaseException as error:
-                if not isinstance(error, asyncpg.PostgresError):
-                    # Nobody knows what it still has in hand; and asking it could hang.
-                    connection.terminate()
-                raise
-            finally:
-                await self._pool.release(connection)
+        except FAILURES as error:
+            DATABASE_FAILURES.labels(type(error).__name__).inc()
+            raise
+        DATABASE_WAIT_SECONDS.observe(time.perf_counter() - began)
+        DATABASE_CONNECTIONS.inc()
+        try:
+            yield connection
+        except BaseException as error:
+            if isinstance(error, FAILURES):
+                DATABASE_FAILURES.labels(type(error).__name__).inc()
+            if not isinstance(error, asyncpg.PostgresError | TonearmError):
+                # Nobody knows what it still has in hand; and asking it could hang.
+                connection.terminate()
+            elif connection.is_in_transaction():
+                await connection.execute("rollback")
+            raise
+        finally:
+            DATABASE_CONNECTIONS.dec()
+            await self._pool.release(connection)

@@ -6,7 +6,7 @@ from tonearm.errors import Refused
 from tonearm.premium.plans import PLANS, SWITCHES, Feature, Plan, least_with
 from tonearm.sentences import Sentence
 
-REFUSALS = frozenset({Sentence.PLAN_LACKS, Sentence.PLAN_LIMIT, Sentence.PLAN_MOST, Sentence.PLAN_UNKNOWN})
+REFUSALS = frozenset(Sentence[name] for name in ("PLAN_LACKS", "PLAN_LIMIT", "PLAN_MOST", "PLAN_UNKNOWN"))
 """The sentences of this gate, for who must tell its refusals from others."""
 
 NAMES: dict[Feature, str] = {
