@@ -22,6 +22,7 @@ from tests.chaos.plan import Job, Plan, tone_hz, tone_of
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.tones import make_tone
 from tests.chaos.troubles import told
+from tonearm.child_logs import Log
 from tonearm.sentences import Sentence
 
 TONE_SECONDS = 10.0
@@ -88,7 +89,7 @@ class Outcome:
 class Jobs:
     """One run of a plan."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, guilds: int) -> None:
+    def __init__(self, cluster: Cluster, plan: Plan, guilds: int, log: Log) -> None:
         self._cluster = cluster
         self._plan = plan
         self._guilds = guilds
@@ -100,6 +101,8 @@ class Jobs:
         self._watches: list[Watch] = []
         self._notes: list[str] = []
         self._missed: list[str] = []
+        self._write = log
+        self._made = time.monotonic()
         self._refusals: Counter[str] = Counter()
 
     async def run(self) -> Outcome:
@@ -111,12 +114,18 @@ class Jobs:
             tasks.create_task(self._trouble(begun, tasks))
             for job in self._plan.jobs:
                 tasks.create_task(self._use(begun, job))
+        self._log("the plan is over")
         await self._settle()
+        self._log("settled")
         await self._watch(None)
         await asyncio.gather(*(self._use(0.0, job) for job in self._plan.last))
         await self._settle()
+        self._log("settled again")
         await self._outcomes()
         return await self._judge()
+
+    def _log(self, word: str) -> None:
+        self._write("chaos", f"{time.monotonic() - self._made:6.1f} s: {word}")
 
     # People.
 
@@ -167,7 +176,11 @@ class Jobs:
         faults = Faults(self._cluster, self._rooms)
 
         async def strike(number: int) -> None:
-            self._struck.append(await faults.strike(self._plan.faults[number]))
+            fault = self._plan.faults[number]
+            self._log(f"{fault.kind} begins")
+            struck = await faults.strike(fault)
+            self._log(f"{fault.kind} is mended: {struck.whom}")
+            self._struck.append(struck)
 
         for number, fault in enumerate(self._plan.faults):
             await _until(begun + fault.at)

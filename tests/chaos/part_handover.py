@@ -83,7 +83,7 @@ async def run(asked: Run) -> Result:
                 await handover.repeat(kind, number, found)
         crashes = list(cluster.processes.crashes)
     result = judge(measured, quiet)
-    result.missed += [f"{each.name} ended by itself with {each.code} after {each.at:.0f} s" for each in crashes]
+    result.missed += [str(each) for each in crashes]
     return result
 
 

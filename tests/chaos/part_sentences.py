@@ -65,7 +65,7 @@ async def run(asked: Run) -> Result:
             _tell(result, sheet, trouble, answers, back)
             asked.log("chaos", f"{time.monotonic() - begun:6.1f} s: {trouble.dependency} {trouble.what}")
         for crash in cluster.processes.crashes:
-            result.missed.append(f"{crash.name} ended by itself with {crash.code} after {crash.at:.0f} s")
+            result.missed.append(str(crash))
     result.sheets.append(sheet)
     return result
 

@@ -51,11 +51,15 @@ class Process:
 
 @dataclass(frozen=True)
 class Crash:
-    """A process ended that nobody had asked to end."""
+    """A process ended as it should not have. ``at`` is in seconds since the beginning."""
 
     name: str
     code: int
     at: float
+    when: str = "by itself"
+
+    def __str__(self) -> str:
+        return f"{self.name} ended {self.when} with {self.code}, after {self.at:.0f} s"
 
 
 class Processes:
@@ -122,12 +126,12 @@ class Processes:
         child.send(sig)
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await child.wait()
+                code = await child.wait()
         except TimeoutError:
-            self._log("chaos", f"{name} did not end on {sig.name} within {LEAVE_SECONDS:g} s")
-            self.crashes.append(Crash(name, -int(sig), time.monotonic() - self._begun))
             child.kill()
-            await child.wait()
+            code = await child.wait()
+        if sig is signal.SIGTERM and code != 0:
+            self.crashes.append(Crash(name, code, time.monotonic() - self._begun, "when it was asked to end"))
 
     async def take_away(self, name: str, sig: signal.Signals) -> None:
         """As :meth:`end`, but it stays away until :meth:`bring_back`."""
