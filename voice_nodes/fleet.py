@@ -51,6 +51,8 @@ class Fleet:
     ) -> None:
         self.stations: dict[str, Station] = {}
         """By name."""
+        self.opened = asyncio.Event()
+        """Set whenever a session was opened."""
         self._settings = settings
         self._shard = shard
         self._api_url = api_url
@@ -140,6 +142,14 @@ class Fleet:
         if not ranked:
             raise LavalinkAway("no session is open")
         return ranked[0]
+
+    async def wait_usable(self, timeout: float) -> None:
+        """Give a server that comes back just now so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not any(station.usable for station in self.stations.values()):
+                    self.opened.clear()
+                    await self.opened.wait()
 
     # Which is to be left.
 

@@ -27,7 +27,7 @@ from voice_nodes.loading import load
 from voice_nodes.placement import region_of
 from voice_nodes.restarts import start_and_seek
 from voice_nodes.resuming import abort
-from voice_nodes.station import Station
+from voice_nodes.station import PROBE_TIMEOUT, Station
 from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, wire
 from voice_nodes.wishes import Actual, Wanted, actual_of, request_for
 
@@ -35,9 +35,6 @@ MOVE_TIMEOUT = 5.0
 """Seconds that one player's move to a better server may take before the next one is looked at."""
 
 REPORT_SECONDS = 0.5
-
-Told = Callable[[int], None]
-"""Told of a guild."""
 
 
 class Sound:
@@ -57,8 +54,8 @@ class Sound:
         check: Callable[[], None],
         saved: SavedShard | None = None,
         on_voice: OnVoice | None = None,
-        on_voice_lost: Told = lambda _: None,
-        on_leave: Told = lambda _: None,
+        on_voice_lost: Callable[[int], None] = lambda _: None,
+        on_leave: Callable[[int], None] = lambda _: None,
         report: Report = report_to_nobody,
         every: float = EVERY,
     ) -> None:
@@ -127,6 +124,7 @@ class Sound:
 
     def began(self, node: wavelink.Node) -> str | None:
         """Note that a session is open; returns the one that was to be resumed and was not, if there was one."""
+        self._fleet.opened.set()
         station = self._station(node)
         return station.began() if station is not None else None
 
@@ -180,12 +178,12 @@ class Sound:
 
     async def require_alive(self, guild: int, region: str = "") -> Station:
         """The server that plays for ``guild``, or the best one for it, after a sign of life no older than a second.
-
         Where it gives none, the next one is asked, and no other: somebody waits.
 
         Raises:
             LavalinkAway: there is none.
         """
+        await self._fleet.wait_usable(PROBE_TIMEOUT)
         order = self._fleet.ranked(region)
         link = self.link(guild)
         held = self._station(link.node) if link is not None else None
@@ -257,6 +255,8 @@ class Sound:
         if link is None:
             link = self._make_link(channel, await self.require_alive(guild.id, region_of(channel.rtc_region)))
             link.attach()
+            if guild.me.voice is not None:  # Else Discord would not say again which voice server it is.
+                await self._client.send_voice_state(guild, None)
         link.begin()
         self._joining.add(guild.id)
         try:

@@ -25,6 +25,9 @@ PROBE_TIMEOUT = 0.7
 WATCH_TIMEOUT = 1.0
 """Seconds. Two such probes in a row without an answer are a server that hangs."""
 
+HUNG_TIMEOUT = 10.0
+"""Seconds that the first question to a server that hangs may stay open: it is answered as soon as the server goes on."""
+
 TICK = 0.25
 QUIET = 1.0
 """Seconds without a word of a server that plays for us, after which it is asked."""
@@ -203,11 +206,14 @@ class Station:
 
     async def _wait_for_turn(self) -> None:
         """A server that does not answer is asked first: a socket would resume the session for nobody."""
+        patience = HUNG_TIMEOUT if self.hung else PROBE_TIMEOUT
         while not self.breaker.closed:
-            await asyncio.sleep(self.breaker.due())
+            if patience == PROBE_TIMEOUT:
+                await asyncio.sleep(self.breaker.due())
             with contextlib.suppress(LavalinkAway, wavelink.LavalinkException):
-                await self.call(lambda: self.node.send("GET", path="version"), PROBE_TIMEOUT)
+                await self.call(lambda: self.node.send("GET", path="version"), patience)
                 return
+            patience = PROBE_TIMEOUT
         if self.breaker.failures:
             await asyncio.sleep(AGAIN)
 
@@ -225,7 +231,7 @@ class Station:
             watching.cancel()
             await asyncio.wait([reading, watching])
             await socket.close(at_once=self.hung)
-            socket.lost()
+        socket.lost()
 
     async def _watch(self) -> None:
         """Until the server does not answer any more."""

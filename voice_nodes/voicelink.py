@@ -22,6 +22,9 @@ from voice_nodes.gateway import Gateway
 JOIN_TIMEOUT = 5.0
 """Seconds."""
 
+GRACE = 0.4
+"""Seconds within which newer voice data may come, where Lavalink could not connect with what there was."""
+
 OnVoice = Callable[[int, SavedVoice | None], None]
 """Told of each voice connection that is another one, or gone."""
 
@@ -131,31 +134,32 @@ class VoiceLink(wavelink.Player):
             return
         self._on_voice(self._guild_id, voice)
         async with self._sending:
-            try:
-                cast(Gateway, self.client).check()
-                async with asyncio.timeout(JOIN_TIMEOUT):
-                    answer = await self.node._update_player(self._guild_id, data={"voice": cast(Any, wire(voice))})
-            except LeaseLost:
-                return
-            except (aiohttp.ClientError, OSError, wavelink.NodeException) as error:
-                # The server is away, which is noticed elsewhere; a TimeoutError is an OSError too.
-                self._fail(error, voice=isinstance(error, TimeoutError))
-                return
-            except wavelink.LavalinkException as error:
-                self._fail(error, voice=True)
-                return
-        if answer["state"]["connected"]:
-            self.linked.set()
-
-    def _fail(self, error: Exception, *, voice: bool) -> None:
+            error = await self._send(voice)
+        if error is None:
+            return
         LOG.warning("Lavalink could not connect to voice: %r", error, extra=context(guild=self._guild_id))
-        if self.node._players.get(self._guild_id) is not self:
-            return  # It was given up meanwhile.
-        self.linked.clear()
-        if voice:
+        # Refused data may be old already; and a server that is away is noticed elsewhere.
+        await asyncio.sleep(GRACE)
+        current = self.node._players.get(self._guild_id) is self and self.saved() == voice
+        if current and isinstance(error, TimeoutError | wavelink.LavalinkException) and not self.linked.is_set():
             self._failure = repr(error)
             self._settled.set()
             self._on_broken(self._guild_id)
+
+    async def _send(self, voice: SavedVoice) -> Exception | None:
+        """Returns what went wrong."""
+        try:
+            cast(Gateway, self.client).check()
+            async with asyncio.timeout(JOIN_TIMEOUT):
+                answer = await self.node._update_player(self._guild_id, data={"voice": cast(Any, wire(voice))})
+        except LeaseLost:
+            return None
+        except (OSError, aiohttp.ClientError, wavelink.WavelinkException) as error:
+            self.linked.clear()
+            return error
+        if answer["state"]["connected"]:
+            self.linked.set()
+        return None
 
     async def _update_event(self, payload: wavelink.PlayerUpdateEventPayload) -> None:
         if payload.connected:
