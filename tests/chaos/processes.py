@@ -128,10 +128,13 @@ class Processes:
             async with asyncio.timeout(LEAVE_SECONDS):
                 code = await child.wait()
         except TimeoutError:
+            self._found(name, -int(sig), f"not at all within {LEAVE_SECONDS:g} s when it was asked to")
             child.kill()
-            code = await child.wait()
-        if sig is signal.SIGTERM and code != 0:
-            self.crashes.append(Crash(name, code, time.monotonic() - self._begun, "when it was asked to end"))
+            await child.wait()
+            return
+        # By the signal itself, where it had no time to prepare for it, or killed by another fault meanwhile.
+        if code not in (0, -signal.SIGTERM, -signal.SIGKILL):
+            self._found(name, code, "badly when it was asked to")
 
     async def take_away(self, name: str, sig: signal.Signals) -> None:
         """As :meth:`end`, but it stays away until :meth:`bring_back`."""
@@ -185,6 +188,9 @@ class Processes:
             if process.child is not None and process.child.returncode is None:
                 await process.child.stop(LEAVE_SECONDS)
 
+    def _found(self, name: str, code: int, when: str = "by itself") -> None:
+        self.crashes.append(Crash(name, code, time.monotonic() - self._begun, when))
+
     async def _launch(self, process: Process) -> None:
         process.ready.clear()
         process.stopped = False
@@ -212,7 +218,7 @@ class Processes:
             if process.name in self._ending:
                 self._ending.discard(process.name)
             else:
-                self.crashes.append(Crash(process.name, code, time.monotonic() - self._begun))
+                self._found(process.name, code)
             if not process.wanted:
                 return
             await asyncio.sleep(AGAIN_AFTER)
