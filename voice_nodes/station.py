@@ -26,7 +26,7 @@ WATCH_TIMEOUT = 1.0
 """Seconds. Two such probes in a row without an answer are a server that hangs."""
 
 HUNG_TIMEOUT = 10.0
-"""Seconds that the first question to a server that hangs may stay open: it is answered as soon as the server goes on."""
+"""Seconds that the first question to a server that hangs may stay open: it is answered when the server goes on."""
 
 TICK = 0.25
 QUIET = 1.0
