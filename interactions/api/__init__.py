@@ -1,0 +1,1 @@
+"""The REST API, and what Discord and Stripe send."""

@@ -1,0 +1,1 @@
+"""What others send: kept before it is acknowledged, and acted on later by the worker."""
