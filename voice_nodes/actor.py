@@ -13,32 +13,32 @@ from typing import TypeVar
 
 import msgspec
 
-from tonearm.discord import cards
+from tonearm.backoff import Backoff
+from tonearm.cache import TermsCache
 from tonearm.errors import Away, LeaseLost, Refused, UserError
 from tonearm.jobs.job import Answer, DeadLetter, Job
 from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
-from tonearm.music.guild_settings import GuildSettings
 from tonearm.music.player import Player
-from tonearm.music.track import Loaded, Track
-from tonearm.postgres.pool import Pool
+from tonearm.music.timers import Settle, Timer, TimerDue, settled
+from tonearm.music.track import Loaded
 from tonearm.redis import dead, guilds
 from tonearm.redis.client import FAILURES, Client, Refusal, is_for_good
 from tonearm.sentences import Sentence
 from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS, context
+from voice_nodes import replying
 from voice_nodes.announcer import Announcer
-from voice_nodes.backoff import Backoff
 from voice_nodes.converger import JOIN_FAILED, Converger
-from voice_nodes.defaults import default_volume
 from voice_nodes.gateway import Gateway
 from voice_nodes.intake import Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
+from voice_nodes.terms import GuildTerms
+from voice_nodes.timers import Timers
 
 T = TypeVar("T")
 
-EPHEMERAL = 1 << 6
 IDLE_SECONDS = 600.0
 """After this long without a job, the actor of a guild whose player is nowhere ends."""
 
@@ -74,7 +74,7 @@ class GuildActor:
         announcer: Announcer,
         on_deferred: Callable[[str], None],
         on_end: Callable[[], object],
-        pool: Pool | None = None,
+        terms: TermsCache | None = None,
     ) -> None:
         self.guild = guild
         self.announcer = announcer
@@ -86,8 +86,8 @@ class GuildActor:
         self._sound = sound
         self._on_deferred = on_deferred
         self._on_end = on_end
-        self._pool = pool
-        self._first_volume = GuildSettings().default_volume
+        self._terms = GuildTerms(guild, terms, lease.now_ms)
+        self._timers = Timers(guild, now_ms=lease.now_ms, submit=self.submit)
         self._token = ""
         self._inbox: asyncio.Queue[Received | Event] = asyncio.Queue()
         self._view = guilds.GuildView(player=Player())
@@ -106,6 +106,11 @@ class GuildActor:
         """Whether it plays something."""
         return self._view.player.playing is not None
 
+    def settle(self, cause: str) -> None:
+        """Something beside the player changed on which its timers and limits hang."""
+        if self._view.player.voice_channel is not None:
+            self.submit(Settle(f"{cause}:{self._lease.now_ms()}"))
+
     def now_ms(self) -> int:
         """Redis' clock."""
         return self._lease.now_ms()
@@ -122,11 +127,12 @@ class GuildActor:
         """
         await self._look()
         if not self._view.player.last_play:
-            self._first_volume = await default_volume(self._pool, self.guild)
+            await self._terms.refresh()
         self._view = self._begun(self._view)
         while True:
             async with asyncio.TaskGroup() as tasks:
-                helpers = [tasks.create_task(self.converger.run()), tasks.create_task(self.announcer.run())]
+                parts = (self.converger, self.announcer, self._timers)
+                helpers = [tasks.create_task(part.run()) for part in parts]
                 self._show()
                 await self._work()
                 for helper in helpers:
@@ -145,7 +151,7 @@ class GuildActor:
         """A guild's first player has the volume that the guild has set."""
         if view.player.last_play:
             return view
-        player = msgspec.structs.replace(view.player, volume=self._first_volume)
+        player = msgspec.structs.replace(view.player, volume=self._terms.settings.default_volume)
         return msgspec.structs.replace(view, player=player)
 
     async def _work(self) -> None:
@@ -216,14 +222,14 @@ class GuildActor:
             attempt += 1
             try:
                 change = await self._decide(received)
-                return _Verdict("done", self._answer(job, change), change)
+                return _Verdict("done", replying.done(job, change, self._view, self._lease.now_ms()), change)
             except LeaseLost:
                 raise
             except UserError as error:
                 reason = f"{type(error).__name__} ({error.sentence.name})"
                 # A person is told at once, and may ask again; what nobody waits for is tried again by us.
                 if job.reply is not None or not isinstance(error, Away):
-                    return _Verdict(error.sentence.name.lower(), _private(str(error)))
+                    return _Verdict(error.sentence.name.lower(), replying.private(str(error)))
                 last = attempt > len(RETRY_AFTER)
             except Exception as error:
                 LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild, attempt=attempt))
@@ -236,7 +242,7 @@ class GuildActor:
 
     def _give_up(self, job: Job, reason: str) -> _Verdict:
         LOG.error("A job is given up: %s", reason, extra=context(job=job.id, guild=self.guild))
-        return _Verdict("dead", _private(Sentence.INTERNAL.value.format(id=job.id)), given_up=reason)
+        return _Verdict("dead", replying.private(Sentence.INTERNAL.value.format(id=job.id)), given_up=reason)
 
     async def _decide(self, received: Received) -> Change:
         job = received.job
@@ -246,6 +252,7 @@ class GuildActor:
             raise Refused(Sentence.NOT_DONE_IN_TIME, seconds=waited // 1000)
         caller = await self._gateway.fetch_caller_channel(self.guild, job.user) if job.action.needs_caller else None
         loaded = await self._look_up(job, caller)
+        await self._terms.refresh()
         scene = self._scene(
             job=job.id,
             user=job.user,
@@ -269,46 +276,42 @@ class GuildActor:
         return await self._sound.fetch_tracks(job.action.query, self.guild)
 
     async def _take_note(self, event: Event) -> None:
+        if isinstance(event, Settle | TimerDue):
+            await self._terms.refresh()
         scene = self._scene(job=event.id, user=0, asked_ms=self._lease.now_ms(), text_channel=0)
         change = event.apply(scene)
         if change is None:
-            EVENTS_DROPPED.labels(type(event).__name__).inc()
+            if isinstance(event, Settle):
+                self._show()  # the plan is to be judged again at another time
+            else:
+                EVENTS_DROPPED.labels(type(event).__name__).inc()
             return
         if isinstance(event, TrackOver):
             TRACK_ENDS.labels(change.what).inc()
         await self._commit(event.id, change)
         if isinstance(event, Disconnected) and event.cause.startswith(JOIN_FAILED):
             self.announcer.say(Sentence.JOIN_FAILED.value.format(channel=event.channel), event.cause)
+        if isinstance(event, TimerDue) and self._terms.settings.announcements:
+            left = Sentence.LEFT_ALONE if event.timer is Timer.ALONE else Sentence.LEFT_IDLE
+            self.announcer.say(left.value.format(channel=scene.player.voice_channel), event.id)
 
-    def _scene(self, **known: object) -> Scene:
+    def _scene(self, player: Player | None = None, **known: object) -> Scene:
+        player = player or self._view.player
+        here = player.voice_channel
         return Scene(
             now_ms=self._lease.now_ms(),
-            player=self._view.player,
+            player=player,
             queue_length=self._view.queue_length,
             first=self._view.first,
+            alone=None if here is None else self._gateway.is_alone(self.guild, here),
+            **self._terms.for_scene(),
             **known,  # type: ignore[arg-type]
         )
 
-    def _answer(self, job: Job, change: Change) -> Answer:
-        now = self._lease.now_ms()
-        queue = change.queue
-        length = (0 if queue.clear else self._view.queue_length) - int(queue.take_first)
-        length += len(queue.prepend) + len(queue.append)
-        if job.reply is not None and job.reply.component:
-            body = cards.player_message(change.player, max(0, length), following=self._following(change), now_ms=now)
-        else:
-            assert change.outcome is not None
-            body = cards.outcome(change.outcome, change.player, queue_length=max(0, length), now_ms=now)
-        return Answer(msgspec.Raw(msgspec.json.encode(body)), lasting=True)
-
-    def _following(self, change: Change) -> Track | None:
-        """The track after the current one, as far as it is known before the commit."""
-        queue = change.queue
-        if queue.prepend:
-            return queue.prepend[0].track
-        if queue.clear or queue.take_first:
-            return None
-        return self._view.first.track if self._view.first else None
+    def _settled(self, change: Change, id: str) -> Change:
+        """``change`` with the timers that follow from it, and within the plan."""
+        scene = self._scene(change.player, job=id, user=0, asked_ms=0, text_channel=0)
+        return msgspec.structs.replace(change, player=settled(scene))
 
     async def _commit(
         self,
@@ -321,6 +324,7 @@ class GuildActor:
     ) -> guilds.Committed:
         """Write it, and show what is so now. With a ``reason`` the job goes to the dead letters."""
         job = received.job if received else None
+        change = self._settled(change, id) if change else None
         letter = None
         if received is not None and reason:
             kept = None if received.unreadable else msgspec.structs.replace(received.job, reply=None)
@@ -354,6 +358,7 @@ class GuildActor:
     def _show(self) -> None:
         self.converger.show(self._view.player)
         self.announcer.show(self._view)
+        self._timers.show(self._view.player, self._terms.judge_again_ms)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """``call``, again and again while Redis is away and the shard is ours.
@@ -371,9 +376,3 @@ class GuildActor:
                     raise
                 LOG.warning("Redis does not answer: %r", error, extra=context(guild=self.guild))
             await backoff.wait()
-
-
-def _private(text: str) -> Answer:
-    body = cards.sentence(text)
-    body["flags"] = body.get("flags", 0) | EPHEMERAL
-    return Answer(msgspec.Raw(msgspec.json.encode(body)), private=True)

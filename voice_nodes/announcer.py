@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from tonearm.backoff import Backoff
 from tonearm.discord import cards
 from tonearm.discord.components import Message
 from tonearm.discord.rest import RestClient, nonce_for
@@ -14,7 +15,6 @@ from tonearm.music.events import Announced, Event
 from tonearm.music.player import PlayerMessage
 from tonearm.redis.guilds import GuildView
 from tonearm.telemetry import LOG, context
-from voice_nodes.backoff import Backoff
 
 GONE = 404
 MAX_NOTICES = 20

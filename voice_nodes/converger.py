@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from tonearm.backoff import Backoff
 from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.telemetry import LOG, VOICE_REJOINS, context
-from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway, Report
 from voice_nodes.lavalink import Sound
 from voice_nodes.restarts import Restarts

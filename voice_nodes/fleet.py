@@ -8,13 +8,13 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterable
 
 from tonearm.addresses import DNS
+from tonearm.backoff import Backoff
 from tonearm.errors import LavalinkAway
 from tonearm.redis.client import FAILURES
 from tonearm.redis.servers import SeenServer
 from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LAVALINK_MOVES, LOG, context
 from voice_nodes import placement
-from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway
 from voice_nodes.servers import Server, find_servers, make_node
 from voice_nodes.station import Station

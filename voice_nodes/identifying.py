@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from tonearm.backoff import Backoff
 from tonearm.discord.rest import RestClient
 from tonearm.errors import DiscordAway, DiscordError
 from tonearm.redis import identify
 from tonearm.redis.client import FAILURES, Client, now_ms
 from tonearm.telemetry import LOG, SESSION_STARTS_LEFT, context
-from voice_nodes.backoff import Backoff
 
 SPARED = 50
 """Session starts that are left untouched, for whoever has to find out what used up the others."""

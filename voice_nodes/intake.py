@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import msgspec
 
+from tonearm.backoff import Backoff
 from tonearm.jobs.job import Job, Reply, decode_job
 from tonearm.music.actions import Stop
 from tonearm.redis import keys
 from tonearm.redis.client import FAILURES, Client
 from tonearm.telemetry import LOG, context
-from voice_nodes.backoff import Backoff
 
 BLOCK_MS = 2_000
 BATCH = 100

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from redis.asyncio.client import PubSub
 
 from tonearm import __version__
+from tonearm.backoff import Backoff
 from tonearm.redis import keys, lease, members
 from tonearm.redis.client import FAILURES, Client, now_ms
 from tonearm.redis.members import Member
 from tonearm.telemetry import HANDOVERS, LOG, MEMBERS, context
-from voice_nodes.backoff import Backoff
 from voice_nodes.lease import Lease
 from voice_nodes.spreading import Spreading
 

@@ -11,6 +11,8 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tonearm import health
+from tonearm.backoff import Backoff
 from tonearm.discord.rest import RestClient
 from tonearm.errors import SettingsError, StartFailed
 from tonearm.postgres.pool import Pool
@@ -18,8 +20,7 @@ from tonearm.redis.client import FAILURES, connect
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.settings import Settings, load
 from tonearm.telemetry import LOG, PLAYERS, announce_ready, set_up_logging
-from voice_nodes import gateway, health
-from voice_nodes.backoff import Backoff
+from voice_nodes import gateway
 from voice_nodes.intake import BLOCK_MS
 from voice_nodes.membership import Membership
 from voice_nodes.shard import Node, Shard

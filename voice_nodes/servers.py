@@ -19,10 +19,10 @@ from wavelink.enums import NodeStatus
 from wavelink.websocket import Websocket
 
 from tonearm.addresses import DNS, addresses_of, session_to
+from tonearm.backoff import Backoff
 from tonearm.errors import SettingsError
 from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LOG, context
-from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway
 from voice_nodes.resuming import abort
 

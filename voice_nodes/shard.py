@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import msgspec
 import wavelink
 
+from tonearm.backoff import Backoff
 from tonearm.discord.rest import RestClient
 from tonearm.errors import LeaseLost
 from tonearm.music.events import Disconnected, Moved, TrackOver
+from tonearm.outbox import Outbox
 from tonearm.postgres.pool import Pool
 from tonearm.redis import guilds, removal, servers, sessions
 from tonearm.redis.client import FAILURES, Client
@@ -22,7 +24,6 @@ from tonearm.settings import Settings
 from tonearm.telemetry import EVENTS_DROPPED, LEASES, LOG, context
 from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
-from voice_nodes.backoff import Backoff
 from voice_nodes.converger import Converger
 from voice_nodes.gateway import Gateway, Report
 from voice_nodes.identifying import wait_for_turn
@@ -30,7 +31,6 @@ from voice_nodes.intake import Intake, Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
 from voice_nodes.membership import Membership
-from voice_nodes.outbox import Outbox
 from voice_nodes.reconciler import Reconciler
 from voice_nodes.saver import Saver
 from voice_nodes.voicelink import server_of

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import aiohttp
 import wavelink
 
+from tonearm.backoff import Backoff
 from tonearm.errors import LavalinkAway, LeaseLost, SettingsError
 from tonearm.telemetry import LAVALINK_FAILURES, LAVALINK_SESSIONS, LOG, context
-from voice_nodes.backoff import Backoff
 from voice_nodes.breaker import Breaker
 from voice_nodes.placement import Load
 from voice_nodes.resuming import abort

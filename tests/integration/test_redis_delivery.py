@@ -18,6 +18,7 @@ from interactions.replies import Replies
 from playground.stores.valkey import Valkey
 from playground.stores.valkey_cluster import ValkeyCluster
 from tests.support.interactions.stub_node import answer
+from tonearm.backoff import Backoff
 from tonearm.errors import RedisAway, Refused
 from tonearm.jobs.job import Job, Reply, decode_answer
 from tonearm.music.actions import Pause
@@ -26,7 +27,6 @@ from tonearm.redis.client import FAILURES, Client, connect, now_ms
 from tonearm.redis.handover import MAX_WAITING, Limit, hand_over
 from tonearm.redis.shared import connect_shared
 from tonearm.sentences import Sentence
-from voice_nodes.backoff import Backoff
 from voice_nodes.intake import Intake, Received
 
 SHARDS = 4

@@ -13,6 +13,7 @@ from tests.support.discord_api import DiscordApi
 from tests.support.messages import words_of
 from tests.support.scenes import NOW, TEXT, busy, entry, idle
 from tests.support.voice_nodes import GUILD, running
+from tonearm.backoff import Backoff
 from tonearm.discord import rest
 from tonearm.discord.rest import RestClient
 from tonearm.errors import LeaseLost
@@ -21,7 +22,6 @@ from tonearm.music.player import Player, PlayerMessage
 from tonearm.redis.guilds import GuildView
 from voice_nodes import announcer as module
 from voice_nodes.announcer import Announcer
-from voice_nodes.backoff import Backoff
 
 
 class World:

@@ -12,11 +12,11 @@ import pytest
 
 from tests.support.scenes import HERE, NOW, busy, idle
 from tests.support.voice_nodes import GUILD, running
+from tonearm.backoff import Backoff
 from tonearm.errors import DiscordAway, LavalinkAway
 from tonearm.music.events import Disconnected, Event
 from tonearm.music.player import Player
 from voice_nodes import converger as module
-from voice_nodes.backoff import Backoff
 from voice_nodes.converger import JOIN_FAILED, Converger
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound, Wanted

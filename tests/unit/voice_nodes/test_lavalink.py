@@ -16,12 +16,12 @@ from aiohttp import web
 
 from tests.support.voice_nodes import GUILD, running
 from tonearm import addresses
+from tonearm.backoff import Backoff
 from tonearm.errors import LavalinkAway, Refused, SettingsError
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
 from tonearm.settings import LavalinkNode
 from voice_nodes import servers
-from voice_nodes.backoff import Backoff
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound
 

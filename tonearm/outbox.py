@@ -1,4 +1,4 @@
-"""The shard's outbox: answers that are not known to have arrived are brought to Discord.
+"""An outbox: answers that are not known to have arrived are brought to Discord.
 
 The promise: the original message ends up showing the job's answer, and no second message appears. An answer leaves
 the outbox when Discord took it, or when it can't reach anybody any more; that is counted, by the way it took.
@@ -62,7 +62,8 @@ class _Dead(Exception):
 
 
 class Outbox:
-    """Delivers what is owed by one shard. :meth:`run` does the work, as a task of the shard's owner.
+    """Delivers what is owed by one shard, or one of the workers' streams. :meth:`run` does the work, as a task of its
+    owner.
 
     ``token`` gives the shard's fencing token, ``clock`` Redis' time in ms. ``check`` is called before every call of
     Discord and raises :class:`~tonearm.errors.LeaseLost` when the shard is another's.

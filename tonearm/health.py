@@ -1,4 +1,4 @@
-"""What an orchestrator asks a voice node: does it live, is it ready, what does it count."""
+"""What an orchestrator asks a process that serves nobody else: does it live, is it ready, what does it count."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from tests.support.discord_api import EPHEMERAL, DiscordApi, Interaction, Json, deferred
 from tests.support.messages import words_of
+from tonearm import outbox as outboxes
 from tonearm.discord import rest
 from tonearm.discord.cards import sentence
 from tonearm.discord.components import private
@@ -23,11 +24,10 @@ from tonearm.errors import DiscordAway, LeaseLost
 from tonearm.jobs.job import Answer, Job, Reply
 from tonearm.music.actions import Stop
 from tonearm.music.player import Player
+from tonearm.outbox import Outbox
 from tonearm.redis import answers, guilds, handover, keys, lease
 from tonearm.redis.answers import Owed
 from tonearm.redis.client import connect
-from voice_nodes import outbox as outboxes
-from voice_nodes.outbox import Outbox
 
 SHARD, GUILD, USER, CHANNEL = 0, 1 << 22, 7, 77
 WORDS = "This is the answer."
