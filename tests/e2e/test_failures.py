@@ -263,7 +263,11 @@ async def test_no_voice_node_is_alive(open_room: OpenRoom, fragile: System) -> N
     with hanging(fragile, "voice-node"):
         await expired(fragile, keys.lease(0))
         assert await sentences(room, PLAY, PAUSE) == {Sentence.NO_PLAYER}
+        since = await room.twin.mark()
+    await room.twin.wait_for("session_resumed", since=since, timeout=10)
     await room.ear.hears(440)
+    await room.ask("pause")
+    await room.ear.hears_silence()
 
 
 async def test_a_killed_voice_node_comes_back_with_music_and_queue(open_room: OpenRoom, fragile: System) -> None:
