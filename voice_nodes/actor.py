@@ -16,7 +16,7 @@ import msgspec
 from tonearm.backoff import Backoff
 from tonearm.cache import TermsCache
 from tonearm.errors import Away, LeaseLost, Refused, UserError
-from tonearm.jobs.job import Answer, DeadLetter, Job
+from tonearm.jobs.job import WHERE_IT_PLAYS, Answer, DeadLetter, Job, Result
 from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
@@ -51,12 +51,13 @@ RETRY_AFTER = (0.1, 0.4, 1.6)
 
 
 class _Verdict(msgspec.Struct, frozen=True):
-    """What becomes of a job. ``given_up`` says why it goes to the dead letters."""
+    """What becomes of a job. ``given_up`` says why it goes to the dead letters, ``reason`` is a refusal's sentence."""
 
     outcome: str
     answer: Answer | None = None
     change: Change | None = None
     given_up: str = ""
+    reason: str = ""
 
 
 class GuildActor:
@@ -202,8 +203,16 @@ class GuildActor:
         )
 
     async def _conclude(self, received: Received, verdict: _Verdict) -> guilds.Committed:
+        result = None
+        if received.job.result_to is not None:
+            result = replying.result(verdict.change, verdict.outcome, verdict.reason, given_up=bool(verdict.given_up))
         return await self._commit(
-            received.job.id, verdict.change, received=received, answer=verdict.answer, reason=verdict.given_up
+            received.job.id,
+            verdict.change,
+            received=received,
+            answer=verdict.answer,
+            result=result,
+            reason=verdict.given_up,
         )
 
     async def _judge(self, received: Received) -> _Verdict:
@@ -228,8 +237,9 @@ class GuildActor:
             except UserError as error:
                 reason = f"{type(error).__name__} ({error.sentence.name})"
                 # A person is told at once, and may ask again; what nobody waits for is tried again by us.
-                if job.reply is not None or not isinstance(error, Away):
-                    return _Verdict(error.sentence.name.lower(), replying.private(str(error)))
+                if job.is_awaited or not isinstance(error, Away):
+                    sentence = str(error)
+                    return _Verdict(error.sentence.name.lower(), replying.private(sentence), reason=sentence)
                 last = attempt > len(RETRY_AFTER)
             except Exception as error:
                 LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild, attempt=attempt))
@@ -250,7 +260,7 @@ class GuildActor:
         waited = now - received.asked_ms
         if waited > job.valid_ms:
             raise Refused(Sentence.NOT_DONE_IN_TIME, seconds=waited // 1000)
-        caller = await self._gateway.fetch_caller_channel(self.guild, job.user) if job.action.needs_caller else None
+        caller = await self._caller_channel(job)
         loaded = await self._look_up(job, caller)
         await self._terms.refresh()
         scene = self._scene(
@@ -263,6 +273,14 @@ class GuildActor:
             loaded=loaded,
         )
         return job.action.apply(scene)
+
+    async def _caller_channel(self, job: Job) -> int | None:
+        """Where its caller is, or acts as though they were."""
+        if not job.action.needs_caller:
+            return None
+        if job.voice_channel is None:
+            return await self._gateway.fetch_caller_channel(self.guild, job.user)
+        return self._view.player.voice_channel if job.voice_channel == WHERE_IT_PLAYS else job.voice_channel
 
     async def _look_up(self, job: Job, caller: int | None) -> Loaded | None:
         """What the action needs to know of the world; the cheap reasons to refuse come before the dear look-ups."""
@@ -320,6 +338,7 @@ class GuildActor:
         *,
         received: Received | None = None,
         answer: Answer | None = None,
+        result: Result | None = None,
         reason: str = "",
     ) -> guilds.Committed:
         """Write it, and show what is so now. With a ``reason`` the job goes to the dead letters."""
@@ -344,6 +363,8 @@ class GuildActor:
                 answer=answer,
                 reply=job.reply if job else None,
                 dead=letter,
+                result=result,
+                result_to=(job.result_to if job else None) or "",
             )
         )
         before = self._view.player.playing

@@ -27,11 +27,17 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     text_channel: int = 0
 
 
+WHERE_IT_PLAYS = 0
+"""A job's ``voice_channel`` that means the player's own."""
+
+
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something to be done once.
 
     ``id`` is derived from what caused it (``i:<interaction id>``), never random. ``valid_ms`` counts from hand-over,
-    by Redis' clock. ``trace`` is a W3C traceparent.
+    by Redis' clock. ``trace`` is a W3C traceparent. ``result_to`` is there where a script asked and no interaction: the
+    pub/sub channel on which its :class:`Result` is told. ``voice_channel`` is where its caller acts as though they were
+    there (or :data:`WHERE_IT_PLAYS`); without one, their own counts.
     """
 
     id: str
@@ -42,6 +48,13 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     valid_ms: int
     reply: Reply | None = None
     trace: str | None = None
+    result_to: str | None = None
+    voice_channel: int | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for its end."""
+        return self.reply is not None or self.result_to is not None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,10 +84,24 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     lasting: bool = False
 
 
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a job ended for which no interaction waits; kept in its record for an hour.
+
+    ``outcome`` is ``done``, ``refused`` (``reason`` is the sentence) or ``failed`` (given up, with its reason in the
+    dead letters). ``code`` is the name of the sentence. ``told`` is what a person would have been told of.
+    """
+
+    outcome: str
+    code: str = ""
+    reason: str = ""
+    told: msgspec.Raw = msgspec.Raw(b"null")
+
+
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 decode_job = msgspec.json.Decoder(Job).decode
 decode_dead = msgspec.json.Decoder(DeadLetter).decode
+decode_result = msgspec.json.Decoder(Result).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
 
 

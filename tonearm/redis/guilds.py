@@ -8,13 +8,13 @@ from typing import Any, cast
 import msgspec
 
 from tonearm.errors import LeaseLost
-from tonearm.jobs.job import Answer, DeadLetter, Reply, encode
+from tonearm.jobs.job import Answer, DeadLetter, Reply, Result, encode
 from tonearm.music.change import Change
 from tonearm.music.player import Player
 from tonearm.music.track import Entry
 from tonearm.redis import keys
 from tonearm.redis.client import Client
-from tonearm.redis.handover import RECORD_MS
+from tonearm.redis.handover import KEPT_FOR_SCRIPTS_MS, RECORD_MS
 from tonearm.redis.script import Script
 
 KEPT_HISTORY = 100
@@ -108,11 +108,14 @@ async def commit(
     answer: Answer | None = None,
     reply: Reply | None = None,
     dead: DeadLetter | None = None,
+    result: Result | None = None,
+    result_to: str = "",
 ) -> Committed:
     """Write one step: the state, the queue, the history, the log, the answer and the acknowledgement, or nothing.
 
     Without ``change`` only the answer and the acknowledgement are written (a refusal). ``before`` is what the change
-    was made from. ``dead`` tells of a job that is not done, and goes to the dead letters.
+    was made from. ``dead`` tells of a job that is not done, and goes to the dead letters. ``result`` is kept for an
+    hour and told on the channel ``result_to``: no answer is owed to an interaction then.
 
     Raises:
         LeaseLost: ``token`` is not the shard's any more. Nothing was written.
@@ -137,10 +140,10 @@ async def commit(
         int(bool(queue and queue.take_first)),
         len(prepend),
         len(append),
-        encode(answer) if answer and reply else b"",
+        encode(answer) if answer and reply else encode(result) if result else b"",
         encode(reply) if answer and reply else b"",
-        reply.to if reply else "",
-        RECORD_MS,
+        reply.to if reply else result_to,
+        KEPT_FOR_SCRIPTS_MS if result else RECORD_MS,
         KEPT_HISTORY,
         KEPT_LOG,
         UNCONFIRMED_MS,

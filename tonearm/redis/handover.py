@@ -7,7 +7,8 @@ import math
 import msgspec
 
 from tonearm.errors import Refused
-from tonearm.jobs.job import Job, encode
+from tonearm.jobs.errand import AnyJob, ErrandJob
+from tonearm.jobs.job import encode
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
@@ -15,6 +16,9 @@ from tonearm.sentences import Sentence
 
 RECORD_MS = 15 * 60 * 1000
 """How long a job is known after its hand-over: as long as an interaction's token lives."""
+
+KEPT_FOR_SCRIPTS_MS = 60 * 60 * 1000
+"""The same for a job that a script asked for: it may come back for the result."""
 
 MAX_WAITING = 20
 MAX_STREAM = 5_000
@@ -48,7 +52,7 @@ _script = Script("handover")
 
 async def hand_over(
     client: Client,
-    job: Job,
+    job: AnyJob,
     *,
     shard_count: int,
     window_ms: int,
@@ -60,10 +64,10 @@ async def hand_over(
     ``window_ms`` is how long its answer is waited for; 0 when it is answered by a deferral at once.
 
     Raises:
-        Refused: a limit is reached, or no voice node owns the shard. Nothing was done.
+        Refused: a limit is reached, or nobody is there to do it. Nothing was done.
         RedisError: Redis is down, hanging or refusing. The job may have been appended.
     """
-    shard = keys.shard_of(job.guild, shard_count)
+    shard = slot_of(job, shard_count)
     status, *rest = await _script(
         client,
         [
@@ -80,7 +84,7 @@ async def hand_over(
             job.id,
             encode(job),
             window_ms,
-            RECORD_MS,
+            RECORD_MS if job.result_to is None else KEPT_FOR_SCRIPTS_MS,
             guild_limit.interval_ms,
             guild_limit.burst,
             user_limit.interval_ms,
@@ -105,7 +109,12 @@ async def hand_over(
         case b"busy":
             raise Refused(Sentence.TOO_BUSY)
         case _:
-            raise Refused(Sentence.NO_PLAYER)
+            raise Refused(Sentence.NO_WORKER if isinstance(job, ErrandJob) else Sentence.NO_PLAYER)
+
+
+def slot_of(job: AnyJob, shard_count: int) -> int:
+    """Where a job is done: the guild's shard, or its stream among the workers' (below zero)."""
+    return keys.stream_of(job.guild) if isinstance(job, ErrandJob) else keys.shard_of(job.guild, shard_count)
 
 
 def _seconds(ms: int) -> int:

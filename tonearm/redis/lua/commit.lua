@@ -3,7 +3,7 @@
 --      11 active guilds  12 dead letters
 -- ARGV 1 token  2 id  3 stream entry ('' for an event)  4 state ('' to keep)  5 play  6 log entry ('' for none)
 --      7 played ('' for none)  8 clear  9 take first  10 prepended  11 appended  12 answer ('' for none)
---      13 reply ('' for none)  14 reply's channel  15 record's life (ms)  16 kept history  17 kept log
+--      13 reply ('' for none: then the answer is a result, which nobody is owed)  14 channel  15 record's life (ms)  16 kept history  17 kept log
 --      18 grace before an unconfirmed answer is edited in (ms)  19 guild  20 should be in a channel  21 dead letter ('' for none)
 --      22 kept dead letters, then id and entry of each prepended and appended one
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'lost'} end
@@ -61,7 +61,10 @@ end
 if ARGV[21] ~= '' then redis.call('XADD', KEYS[12], 'MAXLEN', ARGV[22], '*', 'd', ARGV[21]) end
 
 redis.call('HSET', KEYS[2], 'done', '1')
-if ARGV[12] ~= '' then
+if ARGV[12] ~= '' and ARGV[13] == '' then
+  redis.call('HSET', KEYS[2], 'answer', ARGV[12])
+  if ARGV[14] ~= '' then redis.call('PUBLISH', ARGV[14], ARGV[2] .. ' ' .. ARGV[12]) end
+elseif ARGV[12] ~= '' then
   redis.call('HSET', KEYS[2], 'answer', ARGV[12], 'reply', ARGV[13])
   if record[2] == '1' then
     local time = redis.call('TIME')
