@@ -6,16 +6,20 @@ TonearmError
 ├── InvalidInteraction     not an interaction as Discord documents it; answered with a 4xx
 ├── DiscordError           Discord refuses a request; asking the same again changes nothing
 ├── Conflict               what was to be changed is not any more as it was seen; nothing was done
+├── Problem                what a request of the API can't be given; answered with problem+json
 ├── LeaseLost              another voice node owns the shard; everything in hand is dropped
 └── UserError              reaches a person, in a sentence of the catalogue
     ├── Refused            the wish can't be granted; trying the same again changes nothing
     └── Away               a part of the system doesn't answer; trying again may help
         ├── RedisAway
+        ├── DatabaseAway
         ├── LavalinkAway
         └── DiscordAway
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from tonearm.sentences import Sentence
 
@@ -61,6 +65,20 @@ class Conflict(TonearmError):
     """What was to be changed is not any more as it was seen. Nothing was done: look again, and decide again."""
 
 
+class Problem(TonearmError):
+    """A request of the API can't be done. The text is one sentence for its caller.
+
+    ``kind`` names it for good, in the catalogue of :mod:`interactions.api.problems`; ``headers`` go with the answer.
+    ``extra`` are members of the problem besides the standard ones.
+    """
+
+    def __init__(self, kind: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: object) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+
 class LeaseLost(TonearmError):
     """The shard is owned by another voice node: neither Redis nor Discord nor Lavalink may be touched."""
 
@@ -91,6 +109,12 @@ class RedisAway(Away):
     """Redis is down, hanging or refusing."""
 
     default = Sentence.MEMORY_AWAY
+
+
+class DatabaseAway(Away):
+    """PostgreSQL is down, hanging or refusing."""
+
+    default = Sentence.DATABASE_AWAY
 
 
 class LavalinkAway(Away):

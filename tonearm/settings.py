@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
     inline_reply_ms: int
     host: str
     port: int
+    api_cors_origins: tuple[str, ...]
+    api_requests_per_minute: int
     log_format: str
 
     def __repr__(self) -> str:
@@ -163,6 +165,15 @@ def _sold(value: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in value.split(","))
+    for origin in origins:
+        parts = urlsplit(_url("http", "https")(origin))
+        if origin != f"{parts.scheme}://{parts.netloc}" or "@" in origin:
+            raise ValueError("must be origins, as in https://shop.example, separated by commas")
+    return origins
+
+
 DECLARED: tuple[Setting, ...] = (
     Setting(
         "discord_application_id",
@@ -238,6 +249,18 @@ DECLARED: tuple[Setting, ...] = (
     ),
     Setting("host", _text, "Address on which a process listens.", "127.0.0.1"),
     Setting("port", _integer(0, 65_535), "Port on which a process listens; 0 takes a free one and prints it.", "8080"),
+    Setting(
+        "api_cors_origins",
+        _origins,
+        "Origins whose pages may use the API from a browser, as https://shop.example, separated by commas; without one "
+        "none may.",
+    ),
+    Setting(
+        "api_requests_per_minute",
+        _integer(1, 1_000_000),
+        "Requests that each key of the API may make in a minute.",
+        "300",
+    ),
     Setting("log_format", _choice("text", "json"), "Logs for people (text) or one JSON object a line (json).", "text"),
 )
 

@@ -67,6 +67,16 @@ TERMS_LOOKUPS = Counter(
     "tonearm_terms_lookups_total", "Look-ups of a guild's plan and settings, by who knew.", ["tier"]
 )
 SUBSCRIPTION_EVENTS = Counter("tonearm_subscription_events_total", "Events of subscriptions.", ["kind", "outcome"])
+API_REQUESTS = Counter(
+    "tonearm_api_requests_total", "Requests of the API by operation and status.", ["operation", "status"]
+)
+API_SECONDS = Histogram(
+    "tonearm_api_seconds",
+    "From a request of the API to its answer.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+API_UNLIMITED = Counter("tonearm_api_unlimited_total", "Requests whose key's rate nobody counted: Redis was away.")
+API_STREAMS = Gauge("tonearm_api_streams", "Streams of events that are open.")
 
 LOG = logging.getLogger("tonearm")
 

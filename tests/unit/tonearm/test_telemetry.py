@@ -12,7 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from tonearm import telemetry
 from tonearm.telemetry import JsonFormatter, TextFormatter, announce_ready, context, exposition, set_up_logging
 
-BOUNDED = {"command", "outcome", "kind", "way", "change", "reason", "state"}
+BOUNDED = {
+    "command",
+    "outcome",
+    "kind",
+    "way",
+    "change",
+    "reason",
+    "state",
+    "cause",
+    "error",
+    "tier",
+    "operation",
+    "status",
+}
 """Labels whose values are few, whatever people do."""
 
 
