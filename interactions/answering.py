@@ -14,7 +14,8 @@ from interactions.discord import respond
 from interactions.memory import Memory
 from interactions.replies import Replies
 from tonearm.errors import RedisAway
-from tonearm.jobs.job import Job, decode_answer
+from tonearm.jobs.errand import AnyJob
+from tonearm.jobs.job import decode_answer
 from tonearm.redis.client import HOT_TIMEOUT
 
 WAIT_UNTIL_MS = 2_200
@@ -46,7 +47,7 @@ class Answering:
         self._replies = replies
         self._inline_reply_ms = inline_reply_ms
 
-    async def answer(self, job: Job, age_ms: int) -> Answered:
+    async def answer(self, job: AnyJob, age_ms: int) -> Answered:
         """Hand ``job`` over and wait for its answer; ``age_ms`` is how old its interaction is.
 
         Raises:
@@ -73,14 +74,14 @@ class Answering:
             self._replies.forget(job.id, future)
         return self._answered(job, answer, again=handed.again, deferred=handed.deferred)
 
-    async def _claim(self, job: Job, age_ms: int) -> bytes | None:
+    async def _claim(self, job: AnyJob, age_ms: int) -> bytes | None:
         """The answer, if it came without our hearing of it. When Redis can't say: the voice node edits it in."""
         try:
             return await self._memory.claim(job, min(HOT_TIMEOUT, (ANSWER_UNTIL_MS - age_ms) / 1000))
         except RedisAway:
             return None
 
-    def _answered(self, job: Job, answer: bytes | None, *, again: bool, deferred: bool) -> Answered:
+    def _answered(self, job: AnyJob, answer: bytes | None, *, again: bool, deferred: bool) -> Answered:
         assert job.reply is not None
         component = job.reply.component
         if answer is None:

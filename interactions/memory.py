@@ -12,13 +12,13 @@ from typing import cast
 import msgspec
 
 from tonearm.errors import RedisAway, Refused, SettingsError, TonearmError
-from tonearm.jobs.job import Job
+from tonearm.jobs.errand import AnyJob
 from tonearm.music.player import Player
 from tonearm.music.track import Entry
 from tonearm.redis import answers, guilds, keys
 from tonearm.redis import client as redis_client
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
-from tonearm.redis.handover import HandedOver, hand_over
+from tonearm.redis.handover import HandedOver, hand_over, slot_of
 from tonearm.sentences import Sentence
 from tonearm.telemetry import HANDOVER_SECONDS
 
@@ -46,7 +46,7 @@ class Memory:
         self._on_fatal = on_fatal
         self._shard_count_is_right = False
 
-    async def hand_over(self, job: Job, window_ms: int) -> HandedOver:
+    async def hand_over(self, job: AnyJob, window_ms: int) -> HandedOver:
         """See :func:`tonearm.redis.handover.hand_over`.
 
         Raises:
@@ -67,23 +67,23 @@ class Memory:
         HANDOVER_SECONDS.observe(time.perf_counter() - started)
         return handed
 
-    async def claim(self, job: Job, within_s: float) -> bytes | None:
+    async def claim(self, job: AnyJob, within_s: float) -> bytes | None:
         """See :func:`tonearm.redis.answers.claim`.
 
         Raises:
             RedisAway: Redis doesn't answer within ``within_s``.
         """
         async with _Bounded(within_s):
-            return await answers.claim(self._redis, self._shard(job.guild), job.id)
+            return await answers.claim(self._redis, slot_of(job, self._shard_count), job.id)
 
-    async def confirm(self, job: Job) -> None:
+    async def confirm(self, job: AnyJob) -> None:
         """See :func:`tonearm.redis.answers.confirm_response`.
 
         Raises:
             RedisAway: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
         """
         async with _Bounded():
-            await answers.confirm_response(self._redis, self._shard(job.guild), job.id)
+            await answers.confirm_response(self._redis, slot_of(job, self._shard_count), job.id)
 
     async def fetch_queue(self, guild: int, *, first: int = 0, most: int = 1) -> Seen:
         """The guild's player, and ``most`` of the waiting tracks from ``first`` (0 = the next one) on.

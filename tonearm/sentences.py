@@ -51,6 +51,7 @@ class Sentence(StrEnum):
     NO_CONNECT = "I may not join <#{channel}>. Ask an admin to give me the permission **Connect** there."
     NO_SPEAK = "I may not speak in <#{channel}>. Ask an admin to give me the permission **Speak** there."
     CHANNEL_FULL = "<#{channel}> is full. Make room for me, or choose another channel."
+    NOT_ALLOWED = "You may not change that. Ask somebody with the permission **Manage Server**."
     NOT_A_MEMBER = "I am not a member of this server. Ask an admin to invite me: {link}"
     GUILD_ONLY = "Music plays in servers. Use this command in a server."
     UNKNOWN_COMMAND = "I don't know this command any more. Reload Discord (Ctrl+R) and choose it again."
@@ -65,8 +66,13 @@ class Sentence(StrEnum):
     TOO_LATE = "This reached me {seconds} s late, so nothing was done. Please try again."
     NOT_DONE_IN_TIME = "Not done: the player was away for {seconds} s. Please try again."
 
+    LEFT_ALONE = "Nobody was left in <#{channel}>, so I left. The queue is kept: `/play` brings me back."
+    LEFT_IDLE = "Nothing was playing, so I left <#{channel}>. The queue is kept: `/play` brings me back."
+
     # What the operator must change.
     MEMORY_AWAY = "My memory doesn't answer at the moment, so nothing was done. Try again in a minute."
+    NO_WORKER = "Nobody is there to look that up at the moment, so nothing was done. Try again in a minute."
+    DATABASE_AWAY = "I can't look into my books at the moment, so nothing was done. Try again in a minute."
     NO_PLAYER = "No player is running at the moment, so nothing was done. Try again in a minute."
     SOUND_AWAY = "My sound system doesn't answer at the moment, so nothing was done. Try again in a minute."
     JOIN_FAILED = "I could not connect to <#{channel}>. The queue is kept: try `/play` again, or another channel."

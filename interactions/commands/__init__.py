@@ -6,24 +6,26 @@ A module holds what :mod:`interactions.commands.declare` makes of functions: com
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TypeVar
 
 from interactions.commands.declare import Button, Command
+from interactions.commands.forms import Form
 from tonearm.errors import StartFailed
 
-_Declared = TypeVar("_Declared", Command, Button)
-_NOT_COMMANDS = {"declare", "sync"}
+_Declared = TypeVar("_Declared", Command, Button, Form)
+_NOT_COMMANDS = {"declare", "forms", "sync"}
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All commands by name, and all buttons by action."""
+    """All commands by name, and all buttons and forms by action."""
 
     commands: dict[str, Command]
     buttons: dict[str, Button]
+    forms: dict[str, Form] = field(default_factory=dict)
 
 
 @cache
@@ -35,6 +37,7 @@ def catalogue() -> Catalogue:
     """
     commands: dict[str, Command] = {}
     buttons: dict[str, Button] = {}
+    forms: dict[str, Form] = {}
     for found in pkgutil.iter_modules(__path__):
         if found.name in _NOT_COMMANDS:
             continue
@@ -43,7 +46,9 @@ def catalogue() -> Catalogue:
                 _add(commands, value.name, value)
             elif isinstance(value, Button):
                 _add(buttons, value.action, value)
-    return Catalogue(commands, buttons)
+            elif isinstance(value, Form):
+                _add(forms, value.action, value)
+    return Catalogue(commands, buttons, forms)
 
 
 def _add(known: dict[str, _Declared], name: str, value: _Declared) -> None:

@@ -7,8 +7,9 @@
         return SetVolume(percent)
 
 Discord's declaration is made from it, and what Discord sends is checked against it before the function is called. A
-plain function returns the action of a job for the guild's player. A coroutine function reads, and returns the message
-itself. A button is declared beside the command that it belongs to, with :func:`button`.
+plain function returns the action of a job for the guild's player, or an errand, which a worker does. A coroutine
+function reads, and returns the message itself. A button is declared beside the command that it belongs to, with
+:func:`button`; one that returns a form of :mod:`interactions.commands.forms` opens it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from interactions.commands.forms import Form
 from interactions.discord.decode import Option as Given
 from interactions.memory import Memory
 from tonearm.errors import Refused
+from tonearm.jobs.errand import AnyErrand
 from tonearm.jobs.job import CONTROL_VALID_MS
 from tonearm.music.actions import AnyAction
 from tonearm.sentences import Sentence
@@ -51,9 +54,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Click(Call, frozen=True):
-    """Somebody presses a button. ``value`` is what its custom id carries: a play, or what the action says."""
+    """Somebody presses a button, or chooses ``chosen`` in a select. ``value`` is what its custom id carries: a play, or
+    what the action says."""
 
     value: str
+    chosen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class Parameter:
         return Refused(Sentence.BAD_OPTION, option=self.name, reason=reason)
 
 
-Handler = Callable[..., AnyAction | Coroutine[Any, Any, Message]]
+Handler = Callable[..., AnyAction | AnyErrand | Form | Coroutine[Any, Any, Message]]
 
 
 @dataclass(frozen=True)
@@ -189,29 +194,36 @@ class Command:
 
 @dataclass(frozen=True)
 class Button:
-    """What a click on ``v1:<action>:<value>`` does.
+    """What a click on ``v1:<action>:<value>`` does, or a choice in a select with this custom id.
 
     A click that reads brings a new private message, or with ``updates`` another content of the message with the button.
+    ``permissions`` are those that whoever clicks needs (Discord's bit set).
     """
 
     action: str
     handler: Handler
     reads: bool
     updates: bool
+    permissions: int = 0
     valid_ms: int = CONTROL_VALID_MS
 
 
 def command(
-    description: str, *, private: bool = False, valid_ms: int = CONTROL_VALID_MS, permissions: int | None = None
+    description: str,
+    *,
+    name: str = "",
+    private: bool = False,
+    valid_ms: int = CONTROL_VALID_MS,
+    permissions: int | None = None,
 ) -> Callable[[Handler], Command]:
-    """Declares the command that is named like the function.
+    """Declares the command that is named like the function, or ``name`` where Python can't have that.
 
     ``permissions`` is the bit set of permissions that a member needs by default; everybody may use it without.
     """
 
     def declare(handler: Handler) -> Command:
         return Command(
-            handler.__name__,
+            name or handler.__name__,
             description,
             tuple(_parameters(handler)),
             handler,
@@ -224,11 +236,11 @@ def command(
     return declare
 
 
-def button(action: str, *, updates: bool = False) -> Callable[[Handler], Button]:
-    """Declares what a click on the buttons of ``action`` does."""
+def button(action: str, *, updates: bool = False, permissions: int = 0) -> Callable[[Handler], Button]:
+    """Declares what a click on the buttons of ``action`` does; only who has ``permissions`` may."""
 
     def declare(handler: Handler) -> Button:
-        return Button(action, handler, inspect.iscoroutinefunction(handler), updates)
+        return Button(action, handler, inspect.iscoroutinefunction(handler), updates, permissions)
 
     return declare
 

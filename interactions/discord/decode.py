@@ -25,9 +25,10 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """Who did it, in a guild."""
+    """Who did it, in a guild. ``permissions`` are those in the channel, as Discord's bit set."""
 
     user: User
+    permissions: int = 0
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -48,15 +49,41 @@ class CommandData(msgspec.Struct, frozen=True):
 
 
 class ComponentData(msgspec.Struct, frozen=True):
-    """Which button."""
+    """Which button, or which select and what was chosen there."""
 
     custom_id: Name
+    values: tuple[Annotated[str, msgspec.Meta(max_length=100)], ...] = ()
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A text that was filled in."""
+
+    custom_id: Name
+    value: str = ""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A part of a form: a label with its field, or text that asks for nothing."""
+
+    component: Field | None = None
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The message with the button that opened a form."""
+
+    id: Snowflake
 
 
 class ModalData(msgspec.Struct, frozen=True):
-    """Which form."""
+    """Which form, and what was filled in."""
 
     custom_id: Name
+    components: tuple[Line, ...] = ()
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All that was filled in."""
+        return tuple(line.component for line in self.components if line.component is not None)
 
 
 class _Interaction(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -104,9 +131,10 @@ class ChoicesWanted(_Interaction, frozen=True, kw_only=True, tag=InteractionType
 
 
 class ModalSubmitted(_Interaction, frozen=True, kw_only=True, tag=InteractionType.MODAL_SUBMIT):
-    """Somebody filled a form."""
+    """Somebody filled a form. ``message`` is the one whose button opened it; none where a command did."""
 
     data: ModalData
+    message: Origin | None = None
 
 
 Interaction = Ping | CommandCalled | ComponentUsed | ChoicesWanted | ModalSubmitted

@@ -19,13 +19,15 @@ from starlette.types import Receive, Scope, Send
 from interactions.answering import VOID_AFTER_MS, Answering
 from interactions.commands import Catalogue
 from interactions.commands.declare import Button, Command
+from interactions.commands.forms import Form
 from interactions.discord import respond
-from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, Ping, decode
+from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, ModalSubmitted, Ping, decode
 from interactions.discord.route import Target, label, route
 from interactions.discord.verify import Verifier
 from interactions.memory import Memory
 from tonearm.discord.snowflake import made_ms
 from tonearm.errors import Away, InvalidInteraction, RedisAway, Refused
+from tonearm.jobs.errand import AnyErrand, AnyJob, ErrandJob
 from tonearm.jobs.job import Job, Reply
 from tonearm.music.actions import AnyAction
 from tonearm.sentences import Sentence
@@ -47,7 +49,7 @@ class Handled(msgspec.Struct, frozen=True):
     body: bytes
     outcome: str
     status: int = 200
-    confirm: Job | None = None
+    confirm: AnyJob | None = None
 
 
 class Endpoint:
@@ -128,6 +130,8 @@ class Endpoint:
             result = target.declared.handler(target.call, **target.arguments)
             if isinstance(result, Coroutine):
                 return Handled(_shown(target, await result), "read")
+            if isinstance(result, Form):
+                return Handled(respond.form(result.declaration()), "answered")
             job = self._job(interaction, target, result, trace)
             answered = await self._answering.answer(job, age_ms)
             return Handled(answered.body, answered.outcome, confirm=job if answered.confirm else None)
@@ -142,25 +146,24 @@ class Endpoint:
             LOG.exception("an interaction failed", extra=context(interaction=interaction.id))
             return Handled(respond.sentence(Sentence.INTERNAL.format(id=interaction.id)), "failed")
 
-    def _job(self, interaction: Interaction, target: Target, action: AnyAction, trace: bytes | None) -> Job:
+    def _job(
+        self, interaction: Interaction, target: Target, action: AnyAction | AnyErrand, trace: bytes | None
+    ) -> AnyJob:
         declared, call = target.declared, target.call
         reply = Reply(
             interaction.application_id,
             interaction.token,
             self._reply_channel,
             private=isinstance(declared, Command) and declared.private,
-            component=isinstance(declared, Button),
+            component=isinstance(declared, Button)
+            or (isinstance(interaction, ModalSubmitted) and interaction.message is not None),
         )
-        return Job(
-            f"i:{interaction.id}",
-            call.guild,
-            call.user,
-            call.channel,
-            action,
-            declared.valid_ms,
-            reply,
-            trace.decode() if trace is not None and len(trace) == _TRACE_LENGTH and trace.isascii() else None,
-        )
+        id = f"i:{interaction.id}"
+        traced = trace.decode() if trace is not None and len(trace) == _TRACE_LENGTH and trace.isascii() else None
+        about = (declared.valid_ms, reply, traced)
+        if isinstance(action, AnyErrand):
+            return ErrandJob(id, call.guild, call.user, call.channel, action, *about)
+        return Job(id, call.guild, call.user, call.channel, action, *about)
 
 
 class _Counters:
@@ -180,6 +183,7 @@ def _shown(target: Target, message: dict[str, Any]) -> bytes:
     declared = target.declared
     if isinstance(declared, Command):
         return respond.message(message, private=declared.private)
+    assert isinstance(declared, Button)
     return respond.message(message, private=True, updates=declared.updates)
 
 

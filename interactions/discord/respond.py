@@ -25,6 +25,7 @@ _DEFERRED_PRIVATELY = _encode(
     }
 )
 _DEFERRED_UPDATE = _encode({"type": InteractionResponseType.DEFERRED_UPDATE_MESSAGE})
+_MODAL = b'{"type":%d,"data":' % InteractionResponseType.MODAL
 _NEW = b'{"type":%d,"data":' % InteractionResponseType.CHANNEL_MESSAGE_WITH_SOURCE
 _UPDATE = b'{"type":%d,"data":' % InteractionResponseType.UPDATE_MESSAGE
 
@@ -39,6 +40,11 @@ def deferral(*, private: bool, component: bool) -> bytes:
 def answer(answer: Answer, *, component: bool) -> bytes:
     """A job's answer. A click changes the message with the button, unless the answer is for the caller only."""
     return b"".join((_UPDATE if component and not answer.private else _NEW, answer.message, b"}"))
+
+
+def form(declaration: dict[str, Any]) -> bytes:
+    """A form opens."""
+    return b"".join((_MODAL, _encode(declaration), b"}"))
 
 
 def message(body: dict[str, Any], *, private: bool = False, updates: bool = False) -> bytes:

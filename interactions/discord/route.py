@@ -8,6 +8,7 @@ import msgspec
 
 from interactions.commands import Catalogue
 from interactions.commands.declare import CHAT_INPUT, Button, Call, Click, Command
+from interactions.commands.forms import Form
 from interactions.discord.decode import CommandCalled, ComponentUsed, Interaction, ModalSubmitted
 from interactions.memory import Memory
 from tonearm.errors import InvalidInteraction, Refused
@@ -17,12 +18,13 @@ VERSION = "v1"
 """The first part of the custom ids that we understand."""
 
 _MOST_VALUE = 32
+_ADMINISTRATOR = 1 << 3
 
 
 class Target(msgspec.Struct, frozen=True):
     """What to call: ``declared.handler(call, **arguments)``."""
 
-    declared: Command | Button
+    declared: Command | Button | Form
     call: Call
     arguments: dict[str, Any]
 
@@ -34,6 +36,8 @@ def label(catalogue: Catalogue, interaction: Interaction) -> str:
             return data.name
         case ComponentUsed(data=data) if (action := _action(data.custom_id)) in catalogue.buttons:
             return f"button:{action}"
+        case ModalSubmitted(data=data) if (action := _action(data.custom_id)) in catalogue.forms:
+            return f"form:{action}"
         case _:
             return "unknown"
 
@@ -50,8 +54,8 @@ def route(catalogue: Catalogue, memory: Memory, interaction: Interaction) -> Tar
             return _command(catalogue, memory, interaction)
         case ComponentUsed():
             return _button(catalogue, memory, interaction)
-        case ModalSubmitted():  # no command opens one
-            raise Refused(Sentence.UNKNOWN_COMMAND)
+        case ModalSubmitted():
+            return _form(catalogue, memory, interaction)
         case _:
             raise InvalidInteraction("has nothing to route")
 
@@ -73,7 +77,25 @@ def _button(catalogue: Catalogue, memory: Memory, used: ComponentUsed) -> Target
     # A play and a page are both letters and digits.
     if version != VERSION or button is None or not (value.isascii() and value.isalnum() and len(value) <= _MOST_VALUE):
         raise Refused(Sentence.OLD_BUTTON)
-    return Target(button, Click(*_where(used), used.caller, memory, value), {})
+    click = Click(*_where(used), used.caller, memory, value, used.data.values)
+    _require_permissions(used, button.permissions)
+    return Target(button, click, {})
+
+
+def _form(catalogue: Catalogue, memory: Memory, submitted: ModalSubmitted) -> Target:
+    form = catalogue.forms.get(_action(submitted.data.custom_id))
+    if form is None or submitted.data.custom_id.partition(":")[0] != VERSION:
+        raise Refused(Sentence.UNKNOWN_COMMAND)
+    call = Call(*_where(submitted), submitted.caller, memory)
+    _require_permissions(submitted, form.permissions)
+    return Target(form, call, form.bind(submitted.data.fields))
+
+
+def _require_permissions(interaction: Interaction, needed: int) -> None:
+    """Judged at each click: who had them when the message was made may have lost them."""
+    held = interaction.member.permissions if interaction.member is not None else 0
+    if held & needed != needed and not held & _ADMINISTRATOR:
+        raise Refused(Sentence.NOT_ALLOWED)
 
 
 def _action(custom_id: str) -> str:

@@ -21,8 +21,28 @@ SERVERS = "tonearm:servers"
 """HASH of the Lavalink servers as the owner of each shard sees them, by ``<shard>@<server>``."""
 DRAINING = "tonearm:draining"
 """SET of the names of Lavalink servers that an operator wants empty."""
+TERMS = "tonearm:terms"
+"""Pub/sub channel: a guild whose plan or settings were changed."""
 GATEWAY = "tonearm:gateway"
 """HASH ``max_concurrency``, ``remaining``, ``reset_ms``: Discord's limits for starting sessions, for a minute."""
+
+
+WORKER_STREAMS = 8
+"""How many streams hold the jobs of the workers."""
+
+
+def stream_of(guild: int) -> int:
+    """Which of the workers' streams has the jobs of a guild that need only the database.
+
+    It is a number below zero: wherever a shard is asked for, it stands for ``{w0}``, ``{w1}`` and so on, with a lease,
+    a stream, records and an outbox like those of a shard.
+    """
+    return -1 - (guild >> 22) % WORKER_STREAMS
+
+
+def tag(shard: int) -> str:
+    """The hash tag of a shard, or of one of the workers' streams."""
+    return f"{{s{shard}}}" if shard >= 0 else f"{{w{-1 - shard}}}"
 
 
 def shard_of(guild: int, shard_count: int) -> int:
@@ -32,12 +52,12 @@ def shard_of(guild: int, shard_count: int) -> int:
 
 def jobs(shard: int) -> str:
     """STREAM of jobs; an entry has the fields ``j`` (the job) and ``p`` (the play that was current)."""
-    return f"{{s{shard}}}:jobs"
+    return f"{tag(shard)}:jobs"
 
 
 def count(shard: int) -> str:
     """STRING: the number of shards since it was last changed, or :data:`MOVING`; missing if it never was."""
-    return f"{{s{shard}}}:count"
+    return f"{tag(shard)}:count"
 
 
 MOVING = "moving"
@@ -46,12 +66,12 @@ MOVING = "moving"
 
 def lease(shard: int) -> str:
     """HASH ``owner``, ``token``; expires when its owner does not renew it."""
-    return f"{{s{shard}}}:lease"
+    return f"{tag(shard)}:lease"
 
 
 def token(shard: int) -> str:
     """STRING: the last fencing token given out."""
-    return f"{{s{shard}}}:token"
+    return f"{tag(shard)}:token"
 
 
 def identify(bucket: int) -> str:
@@ -61,77 +81,82 @@ def identify(bucket: int) -> str:
 
 def outbox(shard: int) -> str:
     """ZSET of record names whose answer is not known to have arrived, by the time (ms) from which it is edited in."""
-    return f"{{s{shard}}}:outbox"
+    return f"{tag(shard)}:outbox"
 
 
 def record(shard: int, job: str) -> str:
     """HASH of what is known of one job, for 15 minutes: ``answer``, ``deferred``, ``guild``, ``reply``."""
-    return f"{{s{shard}}}:job:{job}"
+    return f"{tag(shard)}:job:{job}"
 
 
 def sessions(shard: int) -> str:
     """HASH ``gateway`` (the gateway session as JSON) and the Lavalink session id of each server, by its URL."""
-    return f"{{s{shard}}}:sessions"
+    return f"{tag(shard)}:sessions"
 
 
 def guilds(shard: int) -> str:
     """HASH of reduced GUILD_CREATE payloads, by guild."""
-    return f"{{s{shard}}}:guilds"
+    return f"{tag(shard)}:guilds"
 
 
 def voices(shard: int) -> str:
     """HASH of voice connections, by guild."""
-    return f"{{s{shard}}}:voices"
+    return f"{tag(shard)}:voices"
 
 
 def dead(shard: int) -> str:
     """STREAM of jobs that were given up, oldest first; an entry has the field ``d`` (the dead letter)."""
-    return f"{{s{shard}}}:dead"
+    return f"{tag(shard)}:dead"
 
 
 def active(shard: int) -> str:
     """SET of the guilds of a shard whose player should be in a voice channel."""
-    return f"{{s{shard}}}:active"
+    return f"{tag(shard)}:active"
 
 
 def player(shard: int, guild: int) -> str:
     """HASH ``state`` (the player as JSON), ``play`` (the current play)."""
-    return f"{{s{shard}}}:g:{guild}:player"
+    return f"{tag(shard)}:g:{guild}:player"
 
 
 def queue(shard: int, guild: int) -> str:
     """ZSET of entry ids, in the order of the queue."""
-    return f"{{s{shard}}}:g:{guild}:queue"
+    return f"{tag(shard)}:g:{guild}:queue"
 
 
 def entries(shard: int, guild: int) -> str:
     """HASH of the queue's entries by id."""
-    return f"{{s{shard}}}:g:{guild}:entries"
+    return f"{tag(shard)}:g:{guild}:entries"
 
 
 def history(shard: int, guild: int) -> str:
     """LIST of entries that have played, newest first."""
-    return f"{{s{shard}}}:g:{guild}:history"
+    return f"{tag(shard)}:g:{guild}:history"
 
 
 def log(shard: int, guild: int) -> str:
     """LIST of who did what, oldest first."""
-    return f"{{s{shard}}}:g:{guild}:log"
+    return f"{tag(shard)}:g:{guild}:log"
+
+
+def terms(shard: int, guild: int) -> str:
+    """HASH ``terms`` (plan and settings as JSON), ``at`` (when they were true, ms), ``generation``: a cache."""
+    return f"{tag(shard)}:g:{guild}:terms"
 
 
 def waiting(shard: int, guild: int) -> str:
     """SET of the ids of this guild's jobs that are handed over and not done."""
-    return f"{{s{shard}}}:g:{guild}:waiting"
+    return f"{tag(shard)}:g:{guild}:waiting"
 
 
 def guild_limit(shard: int, guild: int) -> str:
     """STRING: the guild's theoretical arrival time (ms) for GCRA."""
-    return f"{{s{shard}}}:g:{guild}:limit"
+    return f"{tag(shard)}:g:{guild}:limit"
 
 
 def user_limit(shard: int, guild: int, user: int) -> str:
     """STRING: the same for a user in a guild."""
-    return f"{{s{shard}}}:g:{guild}:limit:{user}"
+    return f"{tag(shard)}:g:{guild}:limit:{user}"
 
 
 def reply_channel(process: str) -> str:
