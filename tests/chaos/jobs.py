@@ -142,7 +142,7 @@ class Jobs:
         try:
             reply = await person.command_with(room.guild, room.text, job.kind, options, twice=job.twice)
         except (TwinError, TimeoutError) as error:
-            self._notes.append(f"the twin did not send {job}: {error!r}")
+            self._missed.append(f"void: the twin did not send {job}: {error!r}")
             return
         self._replies.append((job, reply, now_ms))
         try:
@@ -188,7 +188,11 @@ class Jobs:
             tasks.create_task(strike(number), name=fault.kind.value)
 
     async def _watch(self, kind: str | None) -> None:
-        reports = await asyncio.gather(*(room.ear.report() for room in self._rooms))
+        try:
+            reports = await asyncio.gather(*(room.ear.report() for room in self._rooms))
+        except TimeoutError:
+            self._missed.append(f"void: the twin did not answer when {kind} was due")
+            return
         lost = sum(report.lost for report in reports)
         if self._watches:
             self._watches[-1].lost = lost - self._watches[-1].lost_before
