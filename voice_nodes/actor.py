@@ -310,8 +310,10 @@ class GuildActor:
         if isinstance(event, Disconnected) and event.cause.startswith(JOIN_FAILED):
             self.announcer.say(Sentence.JOIN_FAILED.value.format(channel=event.channel), event.cause)
         if isinstance(event, TimerDue) and self._terms.settings.announcements:
-            left = Sentence.LEFT_ALONE if event.timer is Timer.ALONE else Sentence.LEFT_IDLE
-            self.announcer.say(left.value.format(channel=scene.player.voice_channel), event.id)
+            left = (Sentence.LEFT_ALONE if event.timer is Timer.ALONE else Sentence.LEFT_IDLE).value.format(
+                channel=scene.player.voice_channel
+            )
+            self.announcer.say(left, event.id)
 
     def _scene(self, player: Player | None = None, **known: object) -> Scene:
         player = player or self._view.player

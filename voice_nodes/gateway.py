@@ -47,6 +47,9 @@ class Listener(Protocol):
     def bot_moved(self, guild: int, channel: int | None) -> None:
         """The bot is in ``channel`` now, or in none."""
 
+    def company_changed(self, guild: int, channels: set[int]) -> None:
+        """Somebody else came to, or left, one of ``channels``."""
+
     def track_over(self, guild: int, play: str, reason: str) -> None:
         """Lavalink is through with the track of ``play``."""
 
@@ -116,6 +119,7 @@ class Gateway(discord.Client):
         self.resume_from: SavedGateway | None = None
         self._rest = rest
         self._partial: set[int] = set()
+        self._known_channels: dict[int, int] = {}
         self._logging_in: asyncio.Task[None] | None = None
         self._listener = listener
         self._before_identify = before_identify
@@ -163,6 +167,9 @@ class Gateway(discord.Client):
         await self._async_setup_hook()
         resuming.restore(self, saved, guilds)
         self._partial = {int(guild["id"]) for guild in guilds}
+        self._known_channels = {
+            int(guild["id"]): int(state["channel_id"]) for guild in guilds for state in guild["voice_states"][:1]
+        }
         self.resume_from = saved
         self.ready.set()
 
@@ -254,6 +261,16 @@ class Gateway(discord.Client):
         if full and found.me.id not in present:
             raise Refused(Sentence.CHANNEL_FULL, channel=channel)
 
+    def is_alone(self, guild: int, channel: int) -> bool | None:
+        """Whether nobody but the bot is in ``channel``; ``None`` where the gateway has not told of everybody there."""
+        voice = self.voice_channel(guild, channel)
+        if voice is None or voice.guild.unavailable or self.user is None:
+            return None
+        if voice.voice_states.keys() - {self.user.id}:
+            return False
+        # After a RESUME it is only known who was in the bot's own channel, and who moved since.
+        return None if guild in self._partial and self._known_channels.get(guild) != channel else True
+
     def is_unavailable(self, guild: int) -> bool:
         """Whether the bot is a member of a guild that has an outage."""
         found = self.get_guild(guild)
@@ -305,6 +322,9 @@ class Gateway(discord.Client):
     ) -> None:
         if self.user is not None and member.id == self.user.id:
             self._listener.bot_moved(member.guild.id, after.channel.id if after.channel else None)
+        elif before.channel != after.channel:
+            channels = {state.channel.id for state in (before, after) if state.channel is not None}
+            self._listener.company_changed(member.guild.id, channels)
 
     async def on_wavelink_track_end(self, event: wavelink.TrackEndEventPayload) -> None:
         if (guild := _guild_of(event.player)) is not None:

@@ -13,17 +13,22 @@ from typing import Any
 
 from tonearm import health
 from tonearm.backoff import Backoff
+from tonearm.cache import TermsCache
 from tonearm.discord.rest import RestClient
 from tonearm.errors import SettingsError, StartFailed
 from tonearm.postgres.pool import Pool
+from tonearm.postgres.pools import open_pools
+from tonearm.premium.plans import PlanId
 from tonearm.redis.client import FAILURES, connect
+from tonearm.redis.keys import shard_of
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.settings import Settings, load
 from tonearm.telemetry import LOG, PLAYERS, announce_ready, set_up_logging
 from voice_nodes import gateway
 from voice_nodes.intake import BLOCK_MS
 from voice_nodes.membership import Membership
-from voice_nodes.shard import Node, Shard
+from voice_nodes.node import Node
+from voice_nodes.shard import Shard
 
 NEEDED = ("discord_bot_token", "redis_url", "lavalink_nodes")
 
@@ -75,8 +80,10 @@ async def run(settings: Settings) -> None:
         intake,
     ):
         membership = Membership(redis, name, settings.shard_count, settle=settings.rebalance_after)
+        base = PlanId(settings.default_plan)
+        terms = TermsCache(redis, pool, shard_count=settings.shard_count, base=base)
         node = Node(
-            name=name, settings=settings, redis=redis, intake=intake, rest=rest, membership=membership, pool=pool
+            name=name, settings=settings, redis=redis, intake=intake, rest=rest, membership=membership, terms=terms
         )
         shards = [Shard(number, node) for number in range(settings.shard_count)]
         PLAYERS.set_function(lambda: sum(shard.playing for shard in shards))
@@ -84,7 +91,8 @@ async def run(settings: Settings) -> None:
             if not await _agree(node, stop):
                 return
             try:
-                await _belong(membership, shards, stop, url)
+                terms.on_change = lambda guild: _terms_changed(shards, guild)
+                await _belong(membership, shards, terms, stop, url)
             finally:
                 await membership.go()
 
@@ -95,17 +103,25 @@ async def _pool(settings: Settings) -> AsyncIterator[Pool | None]:
     if not settings.database_url:
         yield None
         return
-    async with Pool(settings.database_url) as pool:
-        yield pool
+    async with open_pools(settings) as pools:
+        yield pools.write
 
 
-async def _belong(membership: Membership, shards: list[Shard], stop: asyncio.Event, url: str) -> None:
+def _terms_changed(shards: list[Shard], guild: int | None) -> None:
+    for shard in shards if guild is None else [shards[shard_of(guild, len(shards))]]:
+        shard.terms_changed(guild)
+
+
+async def _belong(
+    membership: Membership, shards: list[Shard], terms: TermsCache, stop: asyncio.Event, url: str
+) -> None:
     """Be one of the voice nodes until ``stop``. Who leaves says so first, and then gives shard by shard back."""
     async with asyncio.TaskGroup() as tasks:
         owning = [tasks.create_task(shard.run()) for shard in shards]
         helpers = [
             tasks.create_task(membership.run(lambda number: shards[number].hand_over())),
             tasks.create_task(_announce(membership, shards, url)),
+            tasks.create_task(terms.listen()),
         ]
         stopping = tasks.create_task(stop.wait())
         await asyncio.wait([stopping, *owning], return_when=asyncio.FIRST_COMPLETED)

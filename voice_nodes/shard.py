@@ -7,20 +7,16 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-import msgspec
 import wavelink
 
 from tonearm.backoff import Backoff
-from tonearm.discord.rest import RestClient
 from tonearm.errors import LeaseLost
 from tonearm.music.events import Disconnected, Moved, TrackOver
 from tonearm.outbox import Outbox
-from tonearm.postgres.pool import Pool
 from tonearm.redis import guilds, removal, servers, sessions
-from tonearm.redis.client import FAILURES, Client
+from tonearm.redis.client import FAILURES
 from tonearm.redis.sessions import SavedShard
 from tonearm.sentences import Sentence
-from tonearm.settings import Settings
 from tonearm.telemetry import EVENTS_DROPPED, LEASES, LOG, context
 from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
@@ -30,7 +26,7 @@ from voice_nodes.identifying import wait_for_turn
 from voice_nodes.intake import Intake, Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
-from voice_nodes.membership import Membership
+from voice_nodes.node import Node
 from voice_nodes.reconciler import Reconciler
 from voice_nodes.saver import Saver
 from voice_nodes.voicelink import server_of
@@ -51,19 +47,6 @@ HELD_SECONDS = 2.0
 
 ENDED = frozenset({"finished", "loadFailed", "stuck"})
 """Lavalink's reasons after which the next track is due; the others are of our own making."""
-
-
-class Node(msgspec.Struct, frozen=True):
-    """What all shards of this process share. ``intake`` is a client that may wait long for the stream; ``pool``
-    is there where a database is configured."""
-
-    name: str
-    settings: Settings
-    redis: Client
-    intake: Client
-    rest: RestClient
-    membership: Membership
-    pool: Pool | None = None
 
 
 class Shard:
@@ -278,7 +261,7 @@ class Shard:
                 announcer=announcer,
                 on_deferred=outbox.notify,
                 on_end=lambda: self._actors.pop(guild, None),
-                pool=self._node.pool,
+                terms=self._node.terms,
             )
             self._spawn(actor.run())
             return actor
@@ -313,6 +296,16 @@ class Shard:
         # Before the first voice state of a connection, this is the echo of our own leaving.
         if before is not None and self._sound.entered(guild):
             actor.submit(Disconnected(before, f"taken out:{before}:{actor.now_ms()}"))
+
+    def company_changed(self, guild: int, channels: set[int]) -> None:
+        actor = self._actors.get(guild)
+        if actor is not None and actor.voice_channel in channels:
+            actor.settle("company")
+
+    def terms_changed(self, guild: int | None) -> None:
+        """The plan or the settings of a guild, or of any, may be others now."""
+        for each in self._actors if guild is None else self._actors.keys() & {guild}:
+            self._actors[each].settle("terms")
 
     def track_over(self, guild: int, play: str, reason: str) -> None:
         if reason not in ENDED:
@@ -388,6 +381,7 @@ class Shard:
     def guild_available(self, guild: int) -> None:
         if guild in self._actors:
             self._actors[guild].converger.guild_available()
+            self._actors[guild].settle("available")
 
 
 def _drop_sockets(gateway: Gateway, sound: Sound) -> None:

@@ -8,7 +8,18 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tonearm.discord import cards
-from tonearm.music.change import Left, Outcome, Paused, Queued, Resumed, Skipped, Started, Stopped, VolumeSet
+from tonearm.music.change import (
+    AlwaysOnSet,
+    Left,
+    Outcome,
+    Paused,
+    Queued,
+    Resumed,
+    Skipped,
+    Started,
+    Stopped,
+    VolumeSet,
+)
 from tonearm.music.player import Player, Playing, next_play
 from tonearm.music.track import Entry, Track
 
@@ -94,7 +105,7 @@ players = st.builds(
     text_channel=st.none() | snowflakes,
     playing=st.none() | playings,
     paused=st.booleans(),
-    volume=st.integers(0, 100),
+    volume=st.integers(0, 200),
 )
 counts = st.integers(0, 10_000)
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
@@ -107,7 +118,8 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Skipped, tracks, st.none() | tracks),
     st.builds(Stopped, counts),
     st.builds(Left, snowflakes),
-    st.builds(VolumeSet, st.integers(0, 100)),
+    st.builds(VolumeSet, st.integers(0, 200)),
+    st.builds(AlwaysOnSet, st.booleans(), counts, counts),
 )
 
 

@@ -8,6 +8,7 @@ from tonearm.music.actions import Scene, start
 from tonearm.music.change import QueueChange
 from tonearm.music.player import Player
 from tonearm.music.track import Entry, Loaded, Track
+from tonearm.premium.plans import PRO
 
 NOW = 1_700_000_000_000
 HERE, ELSEWHERE, TEXT, USER = 11, 12, 21, 42
@@ -39,7 +40,7 @@ def busy(name: str = "now", **changes: Any) -> Player:
 
 
 def scene(player: Player, **changes: Any) -> Scene:
-    """A command of somebody in the player's channel, who saw what is there."""
+    """A command of somebody in the player's channel, who saw what is there, in a guild with the best plan."""
     known = {
         "job": "i:1",
         "user": USER,
@@ -48,6 +49,7 @@ def scene(player: Player, **changes: Any) -> Scene:
         "text_channel": TEXT,
         "player": player,
         "caller_channel": HERE,
+        "plan": PRO,
         "seen_play": player.playing.play if player.playing else None,
     }
     return Scene(**{**known, **changes})

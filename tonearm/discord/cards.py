@@ -23,8 +23,19 @@ from tonearm.discord.components import (
     with_picture,
 )
 from tonearm.discord.text import clock, count, from_now, linked, web_address
-from tonearm.music.change import Left, Outcome, Paused, Queued, Resumed, Skipped, Started, Stopped, VolumeSet
-from tonearm.music.player import MAX_QUEUE, Player, Playing
+from tonearm.music.change import (
+    AlwaysOnSet,
+    Left,
+    Outcome,
+    Paused,
+    Queued,
+    Resumed,
+    Skipped,
+    Started,
+    Stopped,
+    VolumeSet,
+)
+from tonearm.music.player import Player, Playing
 from tonearm.music.track import Entry, Track
 from tonearm.wording import shown
 
@@ -77,6 +88,11 @@ def outcome(outcome: Outcome, player: Player, *, queue_length: int, now_ms: int)
             full = round(max(0, min(100, volume)) / 10)
             bar = "▰" * full + "▱" * (10 - full)
             return message(container(QUEUED_COLOUR, text(f"{'🔇' if volume == 0 else '🔊'} {bar} **{volume}%**")))
+        case AlwaysOnSet(True):
+            return message(container(QUEUED_COLOUR, text("🌙 24/7 is on: I stay, even alone or with nothing to play.")))
+        case AlwaysOnSet(_, alone, idle):
+            after = f"{_span(alone)} alone, or {_span(idle)} with nothing playing"
+            return message(container(QUIET_COLOUR, text(f"🌙 24/7 is off: I leave after {after}.")))
 
 
 def player_message(player: Player, queue_length: int, *, following: Track | None, now_ms: int) -> Message:
@@ -156,7 +172,7 @@ def _queued(outcome: Queued, player: Player, now_ms: int) -> Message:
         content += f"Places {first:,} to {last:,} · {_total(outcome.tracks)}"
         picture = next((art for art in map(_artwork, outcome.tracks[:5]) if art), None)
     if outcome.left_out:
-        content += f"\n-# {count(outcome.left_out, 'track')} did not fit: {MAX_QUEUE:,} can wait."
+        content += f"\n-# {count(outcome.left_out, 'track')} did not fit: {outcome.limit:,} can wait."
     return message(container(QUEUED_COLOUR, with_picture(content, picture)))
 
 
@@ -230,6 +246,10 @@ def _by_and_length(track: Track) -> str:
     author = shown(track.author, _AUTHOR, otherwise="")
     length = "🔴 live" if _is_live(track) else clock(track.length_ms)
     return f"{author} · {length}" if author else length
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds % 60 else count(seconds // 60, "minute")
 
 
 def _at(track: Track, position_ms: int) -> str:

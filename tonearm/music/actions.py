@@ -12,6 +12,7 @@ import msgspec
 
 from tonearm.errors import Refused
 from tonearm.music.change import (
+    AlwaysOnSet,
     Change,
     Left,
     Paused,
@@ -24,8 +25,11 @@ from tonearm.music.change import (
     VolumeSet,
     Where,
 )
+from tonearm.music.guild_settings import GuildSettings
 from tonearm.music.player import HEARD_AFTER_MS, MAX_QUEUE, MAX_VOLUME, Player, Playing, next_play
 from tonearm.music.track import Entry, Loaded
+from tonearm.premium.gate import require_feature
+from tonearm.premium.plans import FREE, Feature, Plan
 from tonearm.sentences import Sentence
 
 
@@ -33,7 +37,8 @@ class Scene(msgspec.Struct, frozen=True):
     """Everything an action may look at besides its own words.
 
     ``asked_ms`` is when the job was handed over, ``seen_play`` the play that was current at that moment: what the
-    person saw when they asked.
+    person saw when they asked. ``plan`` and ``settings`` are the guild's; ``plan_known`` is ``False`` where nobody
+    could be asked. ``alone`` is whether nobody else is in the player's channel, ``None`` where that is not known.
     """
 
     job: str
@@ -47,6 +52,23 @@ class Scene(msgspec.Struct, frozen=True):
     caller_channel: int | None = None
     seen_play: str | None = None
     loaded: Loaded | None = None
+    plan: Plan = FREE
+    plan_known: bool = True
+    settings: GuildSettings = GuildSettings()
+    alone: bool | None = None
+
+    @property
+    def most_waiting(self) -> int:
+        """Tracks that may wait."""
+        return min(MAX_QUEUE, self.plan.limit(Feature.QUEUE_LENGTH))
+
+    def require(self, feature: Feature, wanted: int = 1) -> None:
+        """The guild's plan allows it.
+
+        Raises:
+            Refused: it does not.
+        """
+        require_feature(self.plan, feature, wanted, known=self.plan_known)
 
 
 class Action(Protocol):
@@ -136,7 +158,7 @@ class Play(msgspec.Struct, frozen=True, tag="play", omit_defaults=True):
         return self._queue(scene, player, entries)
 
     def _start(self, scene: Scene, player: Player, entries: list[Entry]) -> Change:
-        first, rest = entries[0], tuple(entries[1 : 1 + max(0, MAX_QUEUE - scene.queue_length)])
+        first, rest = entries[0], tuple(entries[1 : 1 + max(0, scene.most_waiting - scene.queue_length)])
         in_front = self.where is not Where.END
         return Change(
             start(player, first, scene.now_ms),
@@ -147,9 +169,11 @@ class Play(msgspec.Struct, frozen=True, tag="play", omit_defaults=True):
         )
 
     def _queue(self, scene: Scene, player: Player, entries: list[Entry]) -> Change:
-        room = MAX_QUEUE - scene.queue_length
-        if room <= 0:
+        room = scene.most_waiting - scene.queue_length
+        if scene.queue_length >= MAX_QUEUE:
             raise Refused(Sentence.QUEUE_FULL, limit=MAX_QUEUE)
+        if room <= 0:
+            scene.require(Feature.QUEUE_LENGTH, scene.queue_length + 1)
         taken = tuple(entries[:room])
         in_front = self.where is Where.NEXT
         outcome = Queued(
@@ -157,6 +181,7 @@ class Play(msgspec.Struct, frozen=True, tag="play", omit_defaults=True):
             1 if in_front else scene.queue_length + 1,
             scene.loaded.playlist if scene.loaded else None,
             len(entries) - len(taken),
+            scene.most_waiting,
         )
         queue = QueueChange(prepend=taken) if in_front else QueueChange(append=taken)
         return Change(player, "queue", outcome, queue)
@@ -264,8 +289,26 @@ class SetVolume(msgspec.Struct, frozen=True, tag="volume"):
         if not 0 <= self.volume <= MAX_VOLUME:
             raise Refused(Sentence.VOLUME_RANGE, limit=MAX_VOLUME)
         require_same_channel(scene)
-        player = msgspec.structs.replace(scene.player, volume=self.volume)
+        scene.require(Feature.VOLUME, self.volume)
+        player = msgspec.structs.replace(scene.player, volume=self.volume, wished_volume=0)
         return Change(player, "volume", VolumeSet(self.volume))
 
 
-AnyAction = Play | Pause | Resume | Skip | Stop | Leave | SetVolume
+class AlwaysOn(msgspec.Struct, frozen=True, tag="247"):
+    """Stay in the channel when alone or idle, or leave again after a while."""
+
+    needs_caller: ClassVar[bool] = True
+
+    on: bool
+
+    def apply(self, scene: Scene) -> Change:
+        if scene.player.voice_channel is not None:
+            require_same_channel(scene)
+        if self.on:
+            scene.require(Feature.ALWAYS_ON)
+        settings = scene.settings
+        player = msgspec.structs.replace(scene.player, always_on=self.on)
+        return Change(player, "247", AlwaysOnSet(self.on, settings.alone_seconds, settings.idle_seconds))
+
+
+AnyAction = Play | Pause | Resume | Skip | Stop | Leave | SetVolume | AlwaysOn

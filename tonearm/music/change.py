@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tonearm.music.player import Player
+from tonearm.music.player import MAX_QUEUE, Player
 from tonearm.music.track import Entry, Track
 
 
@@ -39,12 +39,13 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """Tracks wait from ``position`` (1 = the next one) on."""
+    """Tracks wait from ``position`` (1 = the next one) on. ``left_out`` did not fit, as ``limit`` may wait."""
 
     tracks: tuple[Track, ...]
     position: int
     playlist: str | None = None
     left_out: int = 0
+    limit: int = MAX_QUEUE
 
 
 class Paused(msgspec.Struct, frozen=True):
@@ -74,7 +75,15 @@ class VolumeSet(msgspec.Struct, frozen=True):
     volume: int
 
 
-Outcome = Started | Queued | Paused | Resumed | Skipped | Stopped | Left | VolumeSet
+class AlwaysOnSet(msgspec.Struct, frozen=True):
+    """24/7 is on or off. ``alone_seconds`` and ``idle_seconds``: after so long it leaves while it is off."""
+
+    on: bool
+    alone_seconds: int
+    idle_seconds: int
+
+
+Outcome = Started | Queued | Paused | Resumed | Skipped | Stopped | Left | VolumeSet | AlwaysOnSet
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 from tonearm.music.actions import Scene, advance
 from tonearm.music.change import Change
 from tonearm.music.player import PlayerMessage
+from tonearm.music.timers import Settle, TimerDue
 
 
 class TrackOver(msgspec.Struct, frozen=True):
@@ -85,4 +86,4 @@ class Announced(msgspec.Struct, frozen=True):
         return Change(msgspec.structs.replace(scene.player, message=self.message), "")
 
 
-Event = TrackOver | Disconnected | Moved | Announced
+Event = TrackOver | Disconnected | Moved | Announced | TimerDue | Settle

@@ -6,11 +6,11 @@ import msgspec
 
 from tonearm.music.track import Entry
 
-MAX_VOLUME = 100
-"""In per cent."""
+MAX_VOLUME = 200
+"""In per cent. What a plan allows may be less."""
 
 MAX_QUEUE = 10_000
-"""Tracks that may wait."""
+"""Tracks that may wait. What a plan allows may be less."""
 
 FRAME_BUFFER_MS = 400
 """How long after Lavalink's TrackEndEvent the listeners still hear the old track."""
@@ -43,7 +43,11 @@ class PlayerMessage(msgspec.Struct, frozen=True):
 
 
 class Player(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A guild's player. ``voice_channel`` is where it should be connected, ``text_channel`` where it speaks."""
+    """A guild's player. ``voice_channel`` is where it should be connected, ``text_channel`` where it speaks.
+
+    ``wished_volume`` is there while the plan does not allow it. ``always_on`` is the last word about 24/7 (``None``:
+    as the guild's settings say). ``alone_at_ms`` and ``idle_at_ms`` are when it leaves by itself.
+    """
 
     voice_channel: int | None = None
     text_channel: int | None = None
@@ -52,6 +56,10 @@ class Player(msgspec.Struct, frozen=True, omit_defaults=True):
     volume: int = 100
     last_play: str = ""
     message: PlayerMessage | None = None
+    wished_volume: int = 0
+    always_on: bool | None = None
+    alone_at_ms: int | None = None
+    idle_at_ms: int | None = None
 
     def position_ms(self, now_ms: int) -> int:
         """The position in the current track at ``now_ms``; 0 when nothing plays."""

@@ -15,13 +15,15 @@ import redis.asyncio
 from playground.stores.postgres import Postgres
 from tests.support.scenes import HERE, loaded
 from tests.support.voice_nodes import GUILD, SHARD, Called, hand_over, make_job, metric, running
+from tonearm.cache import TermsCache
 from tonearm.errors import LeaseLost, Refused
 from tonearm.jobs.job import Reply, decode_answer
 from tonearm.music.actions import AnyAction, Pause, Play, SetVolume, Skip, Stop
 from tonearm.music.events import Disconnected, Moved, TrackOver
+from tonearm.music.guild_settings import GuildSettings
+from tonearm.postgres.guild_settings import save_guild_settings
 from tonearm.postgres.migrate import migrate
 from tonearm.postgres.pool import Pool
-from tonearm.postgres.settings import GuildSettings, save_guild_settings
 from tonearm.redis import guilds, keys
 from tonearm.sentences import Sentence
 from voice_nodes import actor as module
@@ -52,7 +54,8 @@ class World:
         self.deferred: list[str] = []
         self.actor: GuildActor | None = None
         self.ended = 0
-        self.pool: Pool | None = None
+        self.gateway.is_alone.return_value = False
+        self.terms: TermsCache | None = None
         self.tasks: asyncio.TaskGroup
         self.commits = Called(guilds.commit)
 
@@ -68,7 +71,7 @@ class World:
                 announcer=self.announcer,
                 on_deferred=self.deferred.append,
                 on_end=self._end,
-                pool=self.pool,
+                terms=self.terms,
             )
             self.tasks.create_task(self.actor.run())
         return self.actor
@@ -249,8 +252,9 @@ async def test_the_first_player_has_the_volume_that_the_guild_set(
     world: World, postgres: Postgres, postgres_url: str
 ) -> None:
     await migrate(postgres_url)
-    async with Pool(postgres_url, timeout=5) as world.pool:
-        await save_guild_settings(world.pool, GUILD, GuildSettings(default_volume=40))
+    async with Pool(postgres_url, timeout=5) as pool:
+        world.terms = TermsCache(world.redis, pool, shard_count=1)
+        await save_guild_settings(pool, GUILD, GuildSettings(default_volume=40))
         await world.do(Play("one"))
         assert (await world.view()).player.volume == 40
         await world.do(SetVolume(70))
@@ -258,6 +262,7 @@ async def test_the_first_player_has_the_volume_that_the_guild_set(
 
 
 async def test_a_database_that_is_away_stops_no_music(world: World) -> None:
-    async with Pool("postgresql://nobody@127.0.0.1:1/none") as world.pool:
+    async with Pool("postgresql://nobody@127.0.0.1:1/none") as pool:
+        world.terms = TermsCache(world.redis, pool, shard_count=1)
         await world.do(Play("one"))
     assert (await world.view()).player.volume == 100

@@ -42,6 +42,9 @@ class World:
     async def fetch_caller_channel(self, guild: int, user: int) -> int:
         return VOICE
 
+    def is_alone(self, guild: int, channel: int) -> bool:
+        return False
+
     def require_entry(self, guild: int, channel: int) -> None:
         pass
 

@@ -11,7 +11,7 @@ from interactions.commands.declare import button, command
 from tonearm.errors import StartFailed
 from tonearm.jobs.job import CONTROL_VALID_MS, PLAY_VALID_MS
 
-PUBLIC = {"play", "pause", "resume", "skip", "stop", "leave", "volume"}
+PUBLIC = {"play", "pause", "resume", "skip", "stop", "leave", "volume", "247"}
 PRIVATE = {"queue", "nowplaying", "help"}
 
 

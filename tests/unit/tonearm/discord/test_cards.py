@@ -20,7 +20,18 @@ from tests.support.messages import (
 )
 from tonearm.discord import cards
 from tonearm.discord.components import private
-from tonearm.music.change import Left, Outcome, Paused, Queued, Resumed, Skipped, Started, Stopped, VolumeSet
+from tonearm.music.change import (
+    AlwaysOnSet,
+    Left,
+    Outcome,
+    Paused,
+    Queued,
+    Resumed,
+    Skipped,
+    Started,
+    Stopped,
+    VolumeSet,
+)
 from tonearm.music.player import Player, Playing
 from tonearm.music.track import Entry, Track
 
@@ -125,6 +136,9 @@ OUTCOMES: list[tuple[Outcome, list[str]]] = [
     (Left(77), ["<#77>", "kept: 3 tracks"]),
     (VolumeSet(70), ["**70%**", "▰" * 7 + "▱" * 3]),
     (VolumeSet(0), ["🔇", "**0%**"]),
+    (VolumeSet(200), ["**200%**", "▰" * 10]),
+    (AlwaysOnSet(True, 300, 90), ["24/7 is on"]),
+    (AlwaysOnSet(False, 300, 90), ["24/7 is off", "5 minutes alone", "90 s with nothing playing"]),
 ]
 
 
