@@ -46,6 +46,11 @@ class Settings(msgspec.Struct, frozen=True):
     default_plan: str
     discord_skus: tuple[tuple[str, str], ...]
     stripe_prices: tuple[tuple[str, str], ...]
+    stripe_secret_key: str
+    stripe_webhook_secrets: tuple[str, ...]
+    stripe_api_url: str
+    stripe_return_url: str
+    webhook_secrets: tuple[str, ...]
     lavalink_nodes: tuple[LavalinkNode, ...]
     shard_count: int
     rebalance_after: int
@@ -174,6 +179,13 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
+def _secrets(value: str) -> tuple[str, ...]:
+    secrets = tuple(filter(None, (part.strip() for part in value.split(","))))
+    if not 1 <= len(secrets) <= 2:
+        raise ValueError("must be one secret, or two separated by a comma while one replaces the other")
+    return secrets
+
+
 DECLARED: tuple[Setting, ...] = (
     Setting(
         "discord_application_id",
@@ -227,6 +239,21 @@ DECLARED: tuple[Setting, ...] = (
     ),
     Setting("discord_skus", _sold, "Discord's SKU of each plan, as premium=123,pro=456."),
     Setting("stripe_prices", _sold, "Stripe's price of each plan, as premium=price_1,pro=price_2."),
+    Setting("stripe_secret_key", _text, "Stripe's secret key, for checkout and portal.", secret=True),
+    Setting(
+        "stripe_webhook_secrets",
+        _secrets,
+        "Signing secret of Stripe's webhook (whsec_...); two, separated by a comma, while it is rolled.",
+        secret=True,
+    ),
+    Setting("stripe_api_url", _url("http", "https"), "Where Stripe's API answers.", "https://api.stripe.com"),
+    Setting("stripe_return_url", _url("http", "https"), "Where Stripe sends people back to after checkout and portal."),
+    Setting(
+        "webhook_secrets",
+        _secrets,
+        "Secret with which deliveries to your endpoints are signed; two, separated by a comma, while one is replaced.",
+        secret=True,
+    ),
     Setting(
         "lavalink_nodes",
         _lavalink_nodes,

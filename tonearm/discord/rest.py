@@ -187,6 +187,20 @@ class RestClient:
         route, values = _commands(application, guild)
         return await self._list(_Call("PUT", route, values, commands), timeout)
 
+    async def fetch_entitlement(self, application: int, id: int, *, timeout: float | None = None) -> Json:
+        """An entitlement as it is now (*Get Entitlement*)."""
+        route = "/applications/{application}/entitlements/{id}"
+        return await self._object(_Call("GET", route, {"application": application, "id": id}), timeout)
+
+    async def fetch_entitlements(
+        self, application: int, *, after: int = 0, most: int = 100, timeout: float | None = None
+    ) -> list[Json]:
+        """A page of the entitlements that have not ended; ``after`` is the id of the last one seen
+        (*List Entitlements*)."""
+        query = {"exclude_ended": "true", "limit": str(most)} | ({"after": str(after)} if after else {})
+        route = "/applications/{application}/entitlements"
+        return await self._list(_Call("GET", route, {"application": application}, query=query), timeout)
+
     # Guilds and the gateway.
 
     async def fetch_voice_state(self, guild: int, user: int, *, timeout: float | None = None) -> Json | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tonearm.music.actions import AnyAction
@@ -60,7 +62,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job that was given up: its id, why, and when by Redis' clock.
 
-    ``job`` is ``None`` when it could not be read. No token: it lacks its reply, so nobody hears of it when it is handed
+    ``job`` is ``None`` when it could not be read, or was an errand, which is then in ``errand``. No token: it lacks its reply, so nobody hears of it when it is handed
     over again.
     """
 
@@ -69,6 +71,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     at_ms: int
     job: Job | None = None
+    errand: dict[str, Any] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -105,6 +105,11 @@ async def fetch_grants(pool: Pool, guild: int, *, timeout: float | None = None) 
     return tuple(map(_grant, await pool.fetch_rows(_OF_GUILD, guild, timeout=timeout)))
 
 
+async def fetch_grants_in(connection: Connection, guild: int) -> tuple[Grant, ...]:
+    """The same, as the transaction of ``connection`` sees them."""
+    return tuple(map(_grant, await connection.fetch(_OF_GUILD, guild)))
+
+
 async def fetch_effective_plan(
     pool: Pool, guild: int, now: datetime, *, base: Plan = FREE, timeout: float | None = None
 ) -> Access:

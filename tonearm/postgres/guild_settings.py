@@ -72,3 +72,17 @@ async def save_guild_settings(
         await connection.execute(_SAVE, guild, *values)
 
     await pool.transact(save)
+
+
+async def fetch_in(connection: Connection, guild: int) -> GuildSettings:
+    """The settings of ``guild``, as the transaction of ``connection`` sees them."""
+    row = await connection.fetchrow(_FETCH, guild)
+    return GuildSettings(*tuple(row)[:-1]) if row else GuildSettings()
+
+
+async def save_in(connection: Connection, guild: int, settings: GuildSettings) -> None:
+    """Set all settings of ``guild`` in the transaction of ``connection``. After it, the cache must forget."""
+    s = settings
+    await connection.execute(
+        _SAVE, guild, s.default_volume, s.alone_seconds, s.idle_seconds, s.always_on, s.announcements
+    )

@@ -1,0 +1,141 @@
+"""How the answers to errands look: the plan and the settings of a guild. Pure: values in, the body of a message out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tonearm.discord.components import (
+    PRIMARY,
+    Component,
+    Message,
+    button,
+    container,
+    custom_id,
+    line,
+    message,
+    row,
+    text,
+)
+from tonearm.music.guild_settings import GuildSettings
+from tonearm.premium.grants import Access, Source
+from tonearm.premium.plans import PLANS, SWITCHES, Feature, Plan, Shelf
+from tonearm.premium.states import State
+
+PREMIUM_COLOUR = 0xF2C94C
+SETTINGS_COLOUR = 0x5865F2
+
+SELECT = 3
+LINK, PREMIUM = 5, 6
+"""Styles of a button."""
+
+VOLUMES = (25, 50, 75, 100, 125, 150, 175, 200)
+"""Per cent: what there is to choose from."""
+
+FEATURES: dict[Feature, str] = {
+    Feature.QUEUE_LENGTH: "tracks in the queue",
+    Feature.VOLUME: "% volume",
+    Feature.HISTORY_LENGTH: "tracks of history",
+    Feature.ALWAYS_ON: "24/7",
+}
+"""What is shown of a plan: what there is by now."""
+
+STATES = {
+    State.NONE: "",
+    State.TRIALING: "trial",
+    State.ACTIVE: "active",
+    State.PAST_DUE: "the payment is late",
+    State.CANCELING: "canceled",
+    State.EXPIRED: "ended",
+}
+
+
+def plan_message(access: Access, *, trial: bool, shelf: Shelf, manage_url: str = "") -> Message:
+    """What a guild has, and how to get more. ``trial``: it may have one. ``shelf`` has Discord's SKUs.
+
+    A premium button holds nothing but its SKU; its click sends no interaction.
+    """
+    plan, grant = access.plan, access.grant
+    state = f" ({STATES[access.state]})" if STATES[access.state] else ""
+    head = f"### This server's plan: {plan.name}{state}"
+    if grant is not None and grant.until is not None:
+        head += f"\n{'Access ends' if _ends(access) else 'Paid until'} {_day(grant.ends_at or grant.until)}."
+    parts: list[Component] = [text(head), line(), *(text(_plan(each, each is plan)) for each in PLANS.values())]
+    buttons = _buttons(plan, trial=trial, shelf=shelf)
+    if manage_url and grant is not None and grant.source is Source.STRIPE:
+        buttons.append({"type": 2, "style": LINK, "label": "Manage", "url": manage_url})
+    if grant is not None and grant.source is Source.DISCORD:
+        parts.append(text("-# It is managed in Discord: User Settings, Subscriptions, by who pays for it."))
+    body = message(container(PREMIUM_COLOUR, *parts))
+    if buttons:
+        body["components"].append(row(buttons[:5]))
+    return body
+
+
+def settings_message(settings: GuildSettings) -> Message:
+    """What a guild has set, with selects and a button that change it."""
+    lines = (
+        "### Settings of this server",
+        f"**Volume** of a new player: {settings.default_volume} %",
+        f"**I leave** after {settings.alone_seconds // 60} min alone, {settings.idle_seconds // 60} min with nothing "
+        "playing",
+        f"**24/7**: {_on(settings.always_on)}",
+        f"**I say why I left**: {_on(settings.announcements)}",
+    )
+    volumes = [_choice(f"Volume {each} %", str(each), each == settings.default_volume) for each in VOLUMES]
+    switches = [
+        _choice("24/7: stay in the channel", "always_on", settings.always_on),
+        _choice("Say why I left", "announcements", settings.announcements),
+    ]
+    body = message(container(SETTINGS_COLOUR, text("\n".join(lines))))
+    body["components"] += [
+        row([_select("setvolume", "Volume of a new player", volumes, least=1, most=1)]),
+        row([_select("setswitch", "What is on", switches, least=0, most=2)]),
+        row([button("setleaving", "form", "When I leave …", style=PRIMARY)]),
+    ]
+    return body
+
+
+def _buttons(plan: Plan, *, trial: bool, shelf: Shelf) -> list[Component]:
+    better = [each for each in PLANS.values() if each.id.rank > plan.id.rank]
+    made: list[Component] = [button("trial", "start", "Start the trial", style=PRIMARY)] if trial and better else []
+    skus = [sku for each in better if (sku := shelf.id_of(each.id)) is not None]
+    return made + [{"type": 2, "style": PREMIUM, "sku_id": sku} for sku in skus]
+
+
+def _plan(plan: Plan, current: bool) -> str:
+    said = [
+        label if feature in SWITCHES else f"{plan.limit(feature):,} {label}".replace(" %", " %")
+        for feature, label in FEATURES.items()
+        if plan.limit(feature)
+    ]
+    price = f" · {plan.price.amount / 100:.2f} {plan.price.currency.upper()} a month" if plan.price else ""
+    return f"**{plan.name}**{' (yours)' if current else ''}{price}\n{', '.join(said)}"
+
+
+def _ends(access: Access) -> bool:
+    return access.state in (State.TRIALING, State.CANCELING)
+
+
+def _day(moment: datetime) -> str:
+    """In the reader's own zone (Discord's documentation, *Message Formatting*)."""
+    return f"<t:{int(moment.timestamp())}:f>"
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _choice(label: str, value: str, chosen: bool) -> Component:
+    return {"label": label, "value": value, "default": chosen}
+
+
+def _select(action: str, placeholder: str, options: Sequence[Component], *, least: int, most: int) -> Component:
+    return {
+        "type": SELECT,
+        "custom_id": custom_id(action, "choose"),
+        "placeholder": placeholder,
+        "options": list(options),
+        "min_values": least,
+        "max_values": most,
+    }

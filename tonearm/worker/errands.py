@@ -1,0 +1,114 @@
+"""What each errand does, once in effect, and what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from tonearm.cache import TermsCache
+from tonearm.discord.components import Message, private
+from tonearm.discord.office import plan_message, settings_message
+from tonearm.jobs.errand import ChangeSettings, ErrandJob, ShowPlan, ShowSettings, StartTrial
+from tonearm.jobs.job import Answer
+from tonearm.music.guild_settings import GuildSettings
+from tonearm.postgres import grants, guild_settings
+from tonearm.postgres.errands import do_once
+from tonearm.postgres.pool import Connection, Pool
+from tonearm.premium.gate import require_feature
+from tonearm.premium.grants import TRIAL, Event, Grant, Source, judge
+from tonearm.premium.plans import FREE, PREMIUM, Feature, Plan, Shelf
+from tonearm.premium.states import Kind
+
+
+def wall_clock() -> datetime:
+    """Now."""
+    return datetime.now(UTC)
+
+
+class Office:
+    """Does errands. ``base`` is what a guild has without any grant, ``shelf`` what Discord sells.
+
+    ``manage_url`` is where who pays by Stripe manages it.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        cache: TermsCache,
+        *,
+        shelf: Shelf,
+        base: Plan = FREE,
+        manage_url: str = "",
+        clock: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self._pool = pool
+        self._cache = cache
+        self._shelf = shelf
+        self._base = base
+        self._manage_url = manage_url
+        self._clock = clock
+
+    async def do(self, job: ErrandJob) -> Answer:
+        """Do it, unless it was done before, and say what its person is to see.
+
+        Raises:
+            Refused: it can't be done. Nothing was changed.
+            FAILURES: PostgreSQL doesn't answer, or refuses. It may have been done; doing it again is safe.
+        """
+        match job.action:
+            case ShowPlan():
+                theirs = await grants.fetch_grants(self._pool, job.guild)
+                return _answer(job, self._plan(theirs, self._clock()))
+            case StartTrial():
+                return await self._changing(job, lambda connection: self._start_trial(connection, job))
+            case ShowSettings():
+                settings = await guild_settings.fetch_guild_settings(self._pool, job.guild)
+                return _answer(job, settings_message(settings))
+            case ChangeSettings() as change:
+                return await self._changing(job, lambda connection: self._change(connection, job, change))
+
+    async def _changing(self, job: ErrandJob, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+        answer = await do_once(self._pool, job.id, self._clock(), work)
+        # After a crash in between it is done again, and so is this.
+        await self._cache.forget(job.guild)
+        return answer
+
+    async def _start_trial(self, connection: Connection, job: ErrandJob) -> Answer:
+        now = self._clock()
+        payer = f"discord:{job.user}"
+        event = Event(f"trial:{job.id}", Kind.START_TRIAL, now, PREMIUM.id, now + TRIAL, payer=payer)
+        await grants.record_in(connection, job.guild, Source.TRIAL, str(job.guild), event, now=now, asked=True)
+        return _answer(job, self._plan(await grants.fetch_grants_in(connection, job.guild), now))
+
+    async def _change(self, connection: Connection, job: ErrandJob, change: ChangeSettings) -> Answer:
+        before = await guild_settings.fetch_in(connection, job.guild)
+        after = _changed(before, change)
+        theirs = await grants.fetch_grants_in(connection, job.guild)
+        plan = judge(theirs, self._clock(), base=self._base).plan
+        # What was saved under another plan stays; only what is new has to be allowed.
+        if after.always_on and not before.always_on:
+            require_feature(plan, Feature.ALWAYS_ON)
+        if after.default_volume > before.default_volume:
+            require_feature(plan, Feature.VOLUME, after.default_volume)
+        if after != before:
+            await guild_settings.save_in(connection, job.guild, after)
+        return _answer(job, settings_message(after))
+
+    def _plan(self, theirs: tuple[Grant, ...], now: datetime) -> Message:
+        access = judge(theirs, now, base=self._base)
+        trial = access.grant is None and all(grant.source is not Source.TRIAL for grant in theirs)
+        return plan_message(access, trial=trial, shelf=self._shelf, manage_url=self._manage_url)
+
+
+def _changed(before: GuildSettings, change: ChangeSettings) -> GuildSettings:
+    wanted = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+    return msgspec.structs.replace(before, **wanted)
+
+
+def _answer(job: ErrandJob, body: Message) -> Answer:
+    """For the caller only: a command's answer is private, and a click changes the message that was private already."""
+    if job.reply is not None and job.reply.component:
+        return Answer(msgspec.Raw(msgspec.json.encode(body)))
+    return Answer(msgspec.Raw(msgspec.json.encode(private(body))), private=True)

@@ -1,0 +1,205 @@
+"""``tonearm worker``: the process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import aiohttp
+
+from tonearm import health
+from tonearm.backoff import Backoff
+from tonearm.cache import TermsCache
+from tonearm.discord.rest import RestClient
+from tonearm.errors import StartFailed
+from tonearm.postgres.pool import Pool
+from tonearm.postgres.pools import open_pools
+from tonearm.premium.plans import PLANS, PlanId, shelf
+from tonearm.redis import keys
+from tonearm.redis.client import FAILURES, Client, connect
+from tonearm.redis.shards import agree_on_shard_count
+from tonearm.settings import Settings, load
+from tonearm.telemetry import LOG, announce_ready, set_up_logging
+from tonearm.worker import chores, ends
+from tonearm.worker.acting import Actor, act_on_receipts
+from tonearm.worker.deliveries import Messenger
+from tonearm.worker.desk import BLOCK_MS, Desk
+from tonearm.worker.errands import Office, wall_clock
+from tonearm.worker.rounds import Round, run_rounds
+from tonearm.worker.sold import DiscordShop
+
+NEEDED = ("discord_application_id", "discord_bot_token", "redis_url", "database_url")
+
+LIFE_MS = 6_000
+"""After so long without a sign of life, a worker is not counted any more."""
+
+BEAT_EVERY = 2.0
+"""Seconds between two signs of life."""
+
+
+def main(argv: list[str]) -> int:
+    """Run until SIGTERM or SIGINT. The exit code is 0 after a stop.
+
+    Raises:
+        SettingsError: a setting is missing or wrong, or not that of the other processes.
+        StartFailed: the port is taken.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tonearm worker", description="Does what needs only the database, and what has a clock or no caller."
+    )
+    parser.parse_args(argv)
+    settings = load(NEEDED)
+    set_up_logging(settings.log_format)
+    try:
+        asyncio.run(run(settings))
+    except OSError as error:
+        raise StartFailed(f"the port {settings.port} can't be listened on: {error}") from None
+    return 0
+
+
+class Roster:
+    """How many workers there are, and so how many streams one of them should hold."""
+
+    def __init__(self, redis: Client, owner: str) -> None:
+        self._redis = redis
+        self._owner = owner
+        self._share = keys.WORKER_STREAMS
+        self.desks: list[Desk] = []
+
+    def may_hold(self, number: int) -> bool:
+        """Whether a stream may be taken, or kept."""
+        held = sorted((desk.number for desk in self.desks if desk.held), reverse=True)
+        return held.index(number) < self._share if number in held else len(held) < self._share
+
+    async def run(self) -> None:
+        """Give signs of life until cancelled."""
+        while True:
+            try:
+                await self.beat()
+            except FAILURES as error:
+                LOG.warning("Redis does not answer: %r", error)
+            await asyncio.sleep(BEAT_EVERY)
+
+    async def beat(self) -> None:
+        """Say that this worker is there, and count them all.
+
+        Raises:
+            RedisError: Redis doesn't answer.
+        """
+        now = int(time.time() * 1000)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zremrangebyscore(keys.WORKERS, "-inf", now - LIFE_MS)
+        pipe.zadd(keys.WORKERS, {self._owner: now})
+        pipe.zcard(keys.WORKERS)
+        *_, count = await pipe.execute()
+        self._share = -(-keys.WORKER_STREAMS // max(1, int(count)))
+
+    async def go(self) -> None:
+        """This worker is not there any more."""
+        try:
+            await self._redis.zrem(keys.WORKERS, self._owner)
+        except FAILURES as error:
+            LOG.warning("Redis does not answer: %r", error)
+
+
+async def run(settings: Settings) -> None:
+    """Do errands and rounds, until SIGTERM or SIGINT."""
+    owner = f"worker-{socket.gethostname()}-{os.getpid()}"
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with (
+        RestClient(settings.discord_api_url, bot_token=settings.discord_bot_token) as rest,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+        open_pools(settings) as pools,
+        connect(settings.redis_url, timeout=2.0) as redis,
+        # A read blocks for BLOCK_MS, so its socket must be allowed to be silent for longer.
+        connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 2) as intake,
+    ):
+        base = PlanId(settings.default_plan)
+        cache = TermsCache(redis, pools.write, shard_count=settings.shard_count, base=base, local=False)
+        office = Office(
+            pools.write,
+            cache,
+            shelf=shelf(settings.discord_skus),
+            base=PLANS[base],
+            manage_url=settings.stripe_return_url,
+        )
+        roster = Roster(redis, owner)
+        roster.desks = [
+            Desk(-1 - n, owner, redis=redis, intake=intake, rest=rest, doer=office, may_hold=roster.may_hold)
+            for n in range(keys.WORKER_STREAMS)
+        ]
+        rounds = make_rounds(settings, redis=redis, rest=rest, http=http, pool=pools.write, cache=cache)
+        ready = asyncio.Event()
+        async with health.serve(settings.host, settings.port, ready=ready.is_set) as url:
+            if not await _agree(redis, settings, stop):
+                return
+            try:
+                await roster.beat()
+                async with asyncio.TaskGroup() as tasks:
+                    desks = [tasks.create_task(desk.run()) for desk in roster.desks]
+                    helpers = [tasks.create_task(roster.run()), tasks.create_task(run_rounds(redis, owner, rounds))]
+                    ready.set()
+                    announce_ready(url=url)
+                    await stop.wait()
+                    LOG.info("Leaving")
+                    ready.clear()
+                    for desk in roster.desks:
+                        desk.stop()
+                    await asyncio.wait(desks)
+                    for helper in helpers:
+                        helper.cancel()
+            finally:
+                await roster.go()
+
+
+def make_rounds(
+    settings: Settings,
+    *,
+    redis: Client,
+    rest: RestClient,
+    http: aiohttp.ClientSession,
+    pool: Pool,
+    cache: TermsCache,
+    clock: Callable[[], datetime] = wall_clock,
+) -> tuple[Round, ...]:
+    """What comes round again and again. ``clock`` tells the time."""
+    shop = DiscordShop(
+        pool, rest, settings.discord_application_id, shelf(settings.discord_skus), forget=cache.forget, clock=clock
+    )
+    actors: dict[str, Actor] = {"discord": shop}
+    messenger = Messenger(pool, http, secrets=lambda: settings.webhook_secrets, clock=clock)
+    streams = (*range(settings.shard_count), *(-1 - n for n in range(keys.WORKER_STREAMS)))
+    rounds = [
+        Round("receipts", 1.0, lambda: act_on_receipts(pool, actors, clock), shared=True),
+        Round("expiry", 10.0, lambda: ends.expire(pool, clock(), cache.forget)),
+        Round("reminders", 600.0, lambda: ends.remind(pool, clock()), timeout=120.0),
+        Round("entitlements", 900.0, shop.reconcile, timeout=600.0),
+        Round("dead_letters", 60.0, lambda: chores.archive_dead(pool, redis, streams)),
+        Round("tidying", 3_600.0, lambda: chores.tidy(pool, clock()), timeout=60.0),
+        Round("departures", 3_600.0, lambda: chores.forget_departed(pool, redis, cache, clock()), timeout=60.0),
+    ]
+    if settings.webhook_secrets:
+        rounds.append(Round("deliveries", 1.0, messenger.deliver, shared=True))
+    return tuple(rounds)
+
+
+async def _agree(redis: Client, settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait for Redis, and see that the number of shards is the one that everybody uses; ``False`` at a stop."""
+    backoff = Backoff()
+    while not stop.is_set():
+        try:
+            await agree_on_shard_count(redis, settings.shard_count)
+            return True
+        except FAILURES as error:
+            LOG.warning("Redis does not answer: %r", error)
+        await backoff.wait()
+    return False
