@@ -25,12 +25,12 @@ class Timers:
         *,
         now_ms: Callable[[], int],
         submit: Callable[[Event], None],
-        start_seconds: float = START_SECONDS,
+        start_seconds: float | None = None,
     ) -> None:
         self._guild = guild
         self._now_ms = now_ms
         self._submit = submit
-        self._start_seconds = start_seconds
+        self._start_seconds = START_SECONDS if start_seconds is None else start_seconds
         self._player = Player()
         self._judge_ms: int | None = None
         self._told: dict[Timer, tuple[int, int]] = {}

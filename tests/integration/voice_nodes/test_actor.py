@@ -15,12 +15,13 @@ import redis.asyncio
 from playground.stores.postgres import Postgres
 from tests.support.scenes import HERE, loaded
 from tests.support.voice_nodes import GUILD, SHARD, Called, hand_over, make_job, metric, running
-from tonearm.cache import TermsCache
+from tonearm.cache import Terms, TermsCache
 from tonearm.errors import LeaseLost, Refused
 from tonearm.jobs.job import Reply, decode_answer
 from tonearm.music.actions import AnyAction, Pause, Play, SetVolume, Skip, Stop
 from tonearm.music.events import Disconnected, Moved, TrackOver
 from tonearm.music.guild_settings import GuildSettings
+from tonearm.music.player import Player
 from tonearm.postgres.guild_settings import save_guild_settings
 from tonearm.postgres.migrate import migrate
 from tonearm.postgres.pool import Pool
@@ -265,4 +266,74 @@ async def test_a_database_that_is_away_stops_no_music(world: World) -> None:
     async with Pool("postgresql://nobody@127.0.0.1:1/none") as pool:
         world.terms = TermsCache(world.redis, pool, shard_count=1)
         await world.do(Play("one"))
+    assert (await world.view()).player.volume == 100
+
+
+class Known(TermsCache):
+    """A guild whose settings are known."""
+
+    def __init__(self, settings: GuildSettings) -> None:
+        self.terms = Terms(settings)
+
+    async def fetch(self, guild: int) -> Terms:
+        return self.terms
+
+
+async def left(world: World, what: str) -> list[str]:
+    """Wait until the player is nowhere; what the log says."""
+    async with asyncio.timeout(10):
+        while True:
+            seen = len(world.commits.results)
+            if (await world.view()).player.voice_channel is None:
+                break
+            await world.commits.times(seen + 1)
+    logged = await world.redis.lrange(keys.log(SHARD, GUILD), 0, -1)
+    return [word for entry in logged if (word := msgspec.json.decode(entry)["what"]) == what]
+
+
+async def test_alone_for_as_long_as_the_guild_has_set_it_leaves_and_says_so(world: World) -> None:
+    world.terms = Known(GuildSettings(alone_seconds=1))
+    await world.do(Play("one"))
+    assert (await world.view()).player.alone_at_ms is None
+    world.gateway.is_alone.return_value = True
+    world.wake().settle("company")
+    await world.commits.times(2)
+    player = (await world.view()).player
+    assert player.alone_at_ms is not None
+    assert abs(player.alone_at_ms - world.lease.now_ms() - 1_000) < 500
+    assert await left(world, "left alone") == ["left alone"]
+    (said_text, nonce), _ = world.announcer.say.call_args
+    assert said_text == Sentence.LEFT_ALONE.format(channel=HERE)
+    assert nonce == f"t:{GUILD}:alone:{player.alone_at_ms}"
+
+
+async def test_who_comes_back_in_time_is_company(world: World) -> None:
+    world.terms = Known(GuildSettings(alone_seconds=600))
+    world.gateway.is_alone.return_value = True
+    await world.do(Play("one"))
+    assert (await world.view()).player.alone_at_ms is not None
+    world.gateway.is_alone.return_value = False
+    world.wake().settle("company")
+    await world.commits.times(2)
+    assert (await world.view()).player.alone_at_ms is None
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_timer_that_fell_due_while_nobody_owned_the_guild_fires_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    monkeypatch.setattr("voice_nodes.timers.START_SECONDS", 0)
+    world.gateway.is_alone.return_value = alone
+    late = Player(HERE, 21, volume=50, last_play="abc", alone_at_ms=world.lease.now_ms() - 60_000)
+    state = msgspec.json.encode(late)
+    await world.redis.hset(keys.player(SHARD, GUILD), mapping={"state": state, "play": ""})
+    world.terms = Known(GuildSettings(idle_seconds=0 if not alone else 600))
+    world.wake()
+    assert await left(world, "left alone") == (["left alone"] if alone else [])
+
+
+async def test_what_the_plan_forbids_is_a_sentence_of_the_gate(world: World) -> None:
+    await world.do(Play("one"))
+    answer = await world.do(SetVolume(150))
+    assert "**Premium**" in answer
     assert (await world.view()).player.volume == 100
