@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 
 import uvicorn
 import uvloop
+from starlette.applications import Starlette
 
 from interactions.app import create_app
 from tonearm import settings as tonearm_settings
@@ -47,6 +49,16 @@ async def serve(settings: Settings) -> None:
         SettingsError: a setting is not that of the other processes.
         StartFailed: the address can't be listened on.
     """
+    await serve_app("interactions", lambda stop: create_app(settings, on_fatal=stop), settings)
+
+
+async def serve_app(name: str, make: Callable[[Callable[[TonearmError], None]], Starlette], settings: Settings) -> None:
+    """Serves what ``make`` makes, which may say why this process can't go on; ``name`` is the process' own.
+
+    Raises:
+        SettingsError: a setting is not that of the other processes.
+        StartFailed: the address can't be listened on.
+    """
     fatal: list[TonearmError] = []
 
     def stop(error: TonearmError | None = None) -> None:
@@ -56,7 +68,7 @@ async def serve(settings: Settings) -> None:
 
     server = _Server(
         uvicorn.Config(
-            create_app(settings, on_fatal=stop),
+            make(stop),
             http="httptools",
             ws="none",
             lifespan="on",
@@ -66,7 +78,8 @@ async def serve(settings: Settings) -> None:
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        name,
     )
     listener = _listen(settings.host, settings.port)
     loop = asyncio.get_running_loop()
@@ -83,6 +96,10 @@ async def serve(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling, which would end the process by the signal again."""
 
+    def __init__(self, config: uvicorn.Config, name: str) -> None:
+        super().__init__(config)
+        self._name = name
+
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await self._serve(sockets)
 
@@ -90,7 +107,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if sockets and self.started:
             host, port = sockets[0].getsockname()[:2]
-            announce_ready(process="interactions", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            announce_ready(process=self._name, url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -31,14 +31,23 @@ def pool_size(settings: Settings) -> int:
     return max(1, min(MOST, shared))
 
 
-@asynccontextmanager
-async def open_pools(settings: Settings) -> AsyncIterator[Pools]:
-    """The pools; nothing is connected before it is needed. Without a replica both are the same."""
+def make_pools(settings: Settings) -> Pools:
+    """The pools, still to be opened. Without a replica both are the same."""
     statements = 0 if settings.database_pgbouncer else 100
     size = pool_size(settings)
-    async with Pool(settings.database_url, max_size=size, statement_cache_size=statements) as write:
-        if not settings.database_read_url:
-            yield Pools(write, write)
+    write = Pool(settings.database_url, max_size=size, statement_cache_size=statements)
+    if not settings.database_read_url:
+        return Pools(write, write)
+    return Pools(write, Pool(settings.database_read_url, max_size=size, statement_cache_size=statements))
+
+
+@asynccontextmanager
+async def open_pools(settings: Settings) -> AsyncIterator[Pools]:
+    """The pools; nothing is connected before it is needed."""
+    pools = make_pools(settings)
+    async with pools.write:
+        if pools.read is pools.write:
+            yield pools
             return
-        async with Pool(settings.database_read_url, max_size=size, statement_cache_size=statements) as read:
-            yield Pools(write, read)
+        async with pools.read:
+            yield pools

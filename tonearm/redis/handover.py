@@ -8,7 +8,7 @@ import msgspec
 
 from tonearm.errors import Refused
 from tonearm.jobs.errand import AnyJob, ErrandJob
-from tonearm.jobs.job import encode
+from tonearm.jobs.job import Job, encode
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
@@ -84,7 +84,7 @@ async def hand_over(
             job.id,
             encode(job),
             window_ms,
-            RECORD_MS if job.result_to is None else KEPT_FOR_SCRIPTS_MS,
+            KEPT_FOR_SCRIPTS_MS if isinstance(job, Job) and job.result_to is not None else RECORD_MS,
             guild_limit.interval_ms,
             guild_limit.burst,
             user_limit.interval_ms,

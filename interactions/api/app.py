@@ -1,0 +1,144 @@
+"""The REST API as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from interactions.api import problems, resources
+from interactions.api.endpoint import Endpoint
+from interactions.api.operation import Operation
+from interactions.api.parts import Parts
+from interactions.api.shell import Shell
+from interactions.memory import Memory
+from interactions.replies import Replies
+from tonearm.errors import Problem, TonearmError
+from tonearm.postgres.pools import Pools
+from tonearm.redis.client import Client
+from tonearm.redis.shared import connect_shared
+from tonearm.settings import Settings
+from tonearm.telemetry import exposition
+
+LOG = logging.getLogger("tonearm.api")
+
+STREAM_SECONDS = 300.0
+"""How long a stream of events lasts; who listens on connects again, from where it was."""
+
+WEBHOOKS = "interactions.api.webhooks"
+
+
+def create_api(
+    settings: Settings,
+    *,
+    redis: Client | None = None,
+    pools: Pools | None = None,
+    clock: Callable[[], float] = time.time,
+    on_fatal: Callable[[TonearmError], None] | None = None,
+    stream_seconds: float = STREAM_SECONDS,
+) -> Starlette:
+    """The application. Nothing is connected before its lifespan begins or the first request comes.
+
+    ``redis`` and ``pools`` stay the caller's to close. ``clock`` tells the time in seconds since 1970. ``on_fatal`` is
+    told when the process should end, and why. ``stream_seconds`` is how long a stream of events lasts at most; 0 where
+    there can be none. Without a lifespan no job's result is waited for. ``app.state.parts`` has what it works with.
+    """
+    client = redis if redis is not None else connect_shared(settings.redis_url)
+    memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
+    parts = Parts(
+        settings,
+        redis=client,
+        pools=pools,
+        memory=memory,
+        replies=Replies(client, memory),
+        clock=lambda: datetime.fromtimestamp(clock(), UTC),
+        stream_seconds=stream_seconds,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await parts.start()
+        hearing = asyncio.create_task(parts.replies.run(), name="results")
+        try:
+            yield
+        finally:
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
+            await parts.close()
+            if redis is None:
+                await client.aclose()
+
+    by_path: dict[str, list[Operation]] = defaultdict(list)
+    for operation in operations():
+        by_path[operation.path].append(operation)
+    app = Starlette(
+        routes=[
+            *(Route(problems.BASE + path, Endpoint(parts, found)) for path, found in by_path.items()),
+            *_webhook_routes(parts.pools, settings, clock),
+            Route("/healthz", _alive),
+            Route("/readyz", _alive),
+            Route("/metrics", _metrics),
+        ],
+        middleware=[Middleware(Shell, start=parts.start, origins=settings.api_cors_origins)],
+        exception_handlers={HTTPException: _http_problem},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.parts = parts
+    return app
+
+
+@cache
+def operations() -> tuple[Operation, ...]:
+    """Every operation, as the modules of ``resources`` declare them."""
+    found = []
+    for module in sorted(each.name for each in iter_modules(resources.__path__)):
+        declared = vars(import_module(f"{resources.__name__}.{module}")).values()
+        found += [each for each in declared if isinstance(each, Operation)]
+    # A path with fewer placeholders comes first.
+    return tuple(sorted(found, key=lambda each: (each.path.count("{"), each.path, each.method)))
+
+
+def _webhook_routes(pools: Pools, settings: Settings, clock: Callable[[], float]) -> Sequence[BaseRoute]:
+    """Where others than our callers tell something: what ``routes(pools, settings, clock)`` of the package offers."""
+    offered = getattr(import_module(WEBHOOKS), "routes", None)
+    routes: Sequence[BaseRoute] = offered(pools, settings, clock) if offered is not None else ()
+    return routes
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: an address that is not there, a method that is not known."""
+    assert isinstance(error, HTTPException)
+    request_id: str = request.scope["state"]["request_id"]
+    if error.status_code == 405:
+        detail = f"{request.method[:16]} is not known at this address."
+        return problems.render(Problem("method-not-allowed", detail, headers=error.headers), request_id)
+    return problems.render(problems.not_found(), request_id)
+
+
+async def _alive(_: Request) -> Response:
+    """This process alone: without its stores it answers with problems, and a restart would not mend that."""
+    return PlainTextResponse("ok\n")
+
+
+async def _metrics(_: Request) -> Response:
+    body, content_type = exposition()
+    return Response(body, media_type=content_type)
+
+
+def _log_fatal(error: TonearmError) -> None:
+    LOG.critical("%s", error)

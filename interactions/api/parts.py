@@ -1,0 +1,86 @@
+"""What the operations of the API work with; made once a process, connected when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+
+from interactions.memory import Memory
+from interactions.replies import Replies
+from tonearm.cache import TermsCache
+from tonearm.errors import RedisAway
+from tonearm.postgres.pools import Pools, make_pools
+from tonearm.premium.plans import PLANS, Plan, PlanId
+from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
+from tonearm.settings import Settings
+
+
+@asynccontextmanager
+async def asking_redis(seconds: float = HOT_TIMEOUT) -> AsyncIterator[None]:
+    """Gives up after ``seconds``.
+
+    Raises:
+        RedisAway: Redis is down, hanging or refusing.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except FAILURES as error:
+        raise RedisAway(repr(error)) from error
+
+
+class Parts:
+    """The stores and the clock. ``redis`` and ``pools`` that are given stay the caller's to close.
+
+    ``stream_seconds`` is how long a stream of events lasts at most; 0 where none can be (501).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        redis: Client,
+        pools: Pools | None,
+        memory: Memory,
+        replies: Replies,
+        clock: Callable[[], datetime],
+        stream_seconds: float,
+    ) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.memory = memory
+        self.replies = replies
+        self.clock = clock
+        self.stream_seconds = stream_seconds
+        self.pools = pools if pools is not None else make_pools(settings)
+        self._started = pools is not None
+        self._terms: TermsCache | None = None
+        self._starting = asyncio.Lock()
+        self._open = AsyncExitStack()
+
+    @property
+    def base_plan(self) -> Plan:
+        """What a guild has without any grant."""
+        return PLANS[PlanId(self.settings.default_plan)]
+
+    async def start(self) -> None:
+        """Open the pools, where that was not done. Nothing is connected yet."""
+        if self._started:
+            return
+        async with self._starting:
+            if not self._started:
+                for pool in dict.fromkeys(self.pools):
+                    await self._open.enter_async_context(pool)
+                self._started = True
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        await self._open.aclose()
+
+    async def forget(self, guild: int) -> None:
+        """The plan or the settings of ``guild`` were changed: every process asks again. Never raises."""
+        if self._terms is None:
+            self._terms = TermsCache(self.redis, None, shard_count=self.settings.shard_count, local=False)
+        await self._terms.forget(guild)

@@ -1,0 +1,144 @@
+"""What happens to a guild's player, as server-sent events (WHATWG HTML, *Server-sent events*).
+
+The source is the guild's log in Redis, which has the last 1,000 steps: so a stream can go on from any of them, in
+whatever process, and nothing that happened between two streams is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from interactions.api.operation import Call, operation
+from interactions.api.parts import Parts, asking_redis
+from tonearm.errors import Problem, RedisAway
+from tonearm.redis import keys
+from tonearm.redis.guilds import KEPT_LOG, LogEntry
+from tonearm.redis.results import fetch_log
+from tonearm.telemetry import API_STREAMS
+
+POLL_S = 0.5
+"""Seconds between two looks at the log."""
+
+HEARTBEAT_S = 15.0
+"""Seconds without an event after which a comment shows that the stream lives."""
+
+MOST_STREAMS = 200
+"""Streams of a process at the same time."""
+
+RECENT = 50
+"""Entries that one look usually reads."""
+
+
+class PlayerEvent(msgspec.Struct, frozen=True):
+    """Something that happened. ``type`` is the word of the guild's log; ``actor`` is who did it, if anybody did."""
+
+    id: str
+    guild_id: str
+    type: str
+    at: datetime
+    actor: str | None
+    play_id: str | None
+
+
+class _Open:
+    """How many streams this process has."""
+
+    count = 0
+
+
+@operation("GET", "/guilds/{guild_id}/events", scope="music:read", answer=PlayerEvent)
+async def stream_events(call: Call) -> Response:
+    """A stream of what happens from now on, or from after the event that Last-Event-ID names."""
+    parts = call.parts
+    if parts.stream_seconds <= 0:
+        raise Problem("no-streams", "Nothing is streamed where this API runs. Ask for the player instead.")
+    if _Open.count >= MOST_STREAMS:
+        raise Problem(
+            "too-many-requests", "Too many streams are open here. Try again in a minute.", headers={"Retry-After": "60"}
+        )
+    last = call.headers.get("last-event-id")
+    entries = await _look(parts, call.guild, KEPT_LOG if last else 1)
+    first: list[LogEntry] | None = []
+    if last:
+        first = _after(entries, last)
+    elif entries:
+        last = entries[-1].id
+    body = _stream(parts, call.guild, last or "", first)
+    return StreamingResponse(body, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+
+
+async def _stream(parts: Parts, guild: int, last: str, first: list[LogEntry] | None) -> AsyncIterator[bytes]:
+    """The bytes of a stream. ``first`` is what was missed; ``None`` where nobody knows how much."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + parts.stream_seconds
+    _Open.count += 1
+    API_STREAMS.inc()
+    try:
+        yield b"retry: 2000\n\n"
+        told = loop.time()
+        fresh = first
+        while True:
+            if fresh is None:
+                # What was missed is not in the log any more: whoever listens must look for themselves.
+                yield b"event: reset\ndata: {}\n\n"
+            for entry in fresh or ():
+                yield _frame(guild, entry)
+                last = entry.id
+            now = loop.time()
+            if fresh or fresh is None:
+                told = now
+            elif now - told >= HEARTBEAT_S:
+                yield b": nothing new\n\n"
+                told = now
+            if now >= end:
+                return
+            await asyncio.sleep(min(POLL_S, max(0.0, end - now)))
+            fresh, last = await _fresh(parts, guild, last)
+    except RedisAway:
+        return  # who listens comes back, and is told then
+    finally:
+        _Open.count -= 1
+        API_STREAMS.dec()
+
+
+async def _fresh(parts: Parts, guild: int, last: str) -> tuple[list[LogEntry] | None, str]:
+    """What came after ``last``, and after what to look next time."""
+    entries = await _look(parts, guild, RECENT)
+    found = _after(entries, last)
+    if found is None and len(entries) == RECENT:
+        entries = await _look(parts, guild, KEPT_LOG)
+        found = _after(entries, last)
+    if found is None:
+        return None, entries[-1].id if entries else ""
+    return found, last
+
+
+def _after(entries: list[LogEntry], last: str) -> list[LogEntry] | None:
+    """The entries after ``last`` (all, where nothing had happened by then); ``None`` if it is not among them."""
+    if not last:
+        return entries
+    place = next((n for n in range(len(entries) - 1, -1, -1) if entries[n].id == last), None)
+    return None if place is None else entries[place + 1 :]
+
+
+async def _look(parts: Parts, guild: int, most: int) -> list[LogEntry]:
+    async with asking_redis():
+        shard = keys.shard_of(guild, parts.settings.shard_count)
+        return await fetch_log(parts.redis, shard, guild, last=most)
+
+
+def _frame(guild: int, entry: LogEntry) -> bytes:
+    event = PlayerEvent(
+        entry.id,
+        str(guild),
+        entry.what,
+        datetime.fromtimestamp(entry.at_ms / 1000, UTC),
+        str(entry.user) if entry.user else None,
+        entry.play,
+    )
+    return b"id: " + entry.id.encode() + b"\nevent: player\ndata: " + msgspec.json.encode(event) + b"\n\n"

@@ -1,0 +1,1 @@
+"""What tests of the API need: an API in this process, and callers with keys."""
