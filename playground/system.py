@@ -36,7 +36,7 @@ class System:
 
     ``on_step`` is told the name of each process before it starts; ``settings`` are added to those of our own processes.
     Of several ``audio_nodes`` the first is named ``audio-node``, the others ``audio-node-2`` and so on; one that dies
-    is started again at its address.
+    is started again at its address. With ``premium`` there are a worker and the API too, and two SKUs are on sale.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class System:
         settings: Mapping[str, str] | None = None,
         twin_options: tuple[str, ...] = (),
         audio_nodes: int = 1,
+        premium: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
         on_event: Callable[[Event], None] = lambda _: None,
         log: Log | None = None,
@@ -57,8 +58,13 @@ class System:
         self.environ: dict[str, str] = {}
         self._settings = dict(settings or {})
         self._twin_options = twin_options
+        self._premium = premium
         self.audio_urls: dict[str, str] = {audio_node_name(number): "" for number in range(audio_nodes)}
         """Where each audio node answers, by name."""
+        self.skus: dict[str, str] = {}
+        """Discord's SKU of each plan that is on sale."""
+        self.api_url = ""
+        """Where the API answers, if there is one."""
         self.voice_url = ""
         """Where the first life of the first voice node tells of itself."""
         self._on_step = on_step
@@ -110,9 +116,16 @@ class System:
             }.items()
         }
         self._twin = await TwinClient(str(twin["control_url"])).__aenter__()
+        if self._premium:
+            self.skus = {plan: str((await self.twin.create_sku(plan))["id"]) for plan in ("premium", "pro")}
+            self.environ[f"{PREFIX}DISCORD_SKUS"] = ",".join(f"{plan}={sku}" for plan, sku in self.skus.items())
         await self._do("migrate")
         await self._do("commands", "sync")
         self.voice_url = str((await self.start_voice_node())["url"])
+        if self._premium:
+            await self._run("worker", tonearm("worker"), self.environ)
+            self.api_url = str((await self._run("api", tonearm("api"), self.environ))["url"])
+            await self.twin.set_events_url(f"{self.api_url}/webhook-events")
         await self.start_interactions()
 
     async def _do(self, *words: str) -> None:

@@ -18,12 +18,13 @@ READY_SECONDS = 120.0
 
 
 def specs(settings: Settings) -> tuple[ProcessSpec, ...]:
-    """The processes: the HTTP side on the configured port, and the voice node's health page on the one after it."""
-    health_port = settings.port + 1 if settings.port else 0
-    return (
-        ProcessSpec("voice-node", tonearm("voice-node"), _port(health_port), READY_SECONDS, restart=True),
-        ProcessSpec("interactions", tonearm("interactions"), _port(settings.port), READY_SECONDS, restart=True),
-    )
+    """The processes: the HTTP side on the configured port, the voice node's health page on the one after it; where a
+    database is configured, then the API and the worker's health page."""
+    names = ["interactions", "voice-node", *(("api", "worker") if settings.database_url else ())]
+    ports = {name: settings.port + number if settings.port else 0 for number, name in enumerate(names)}
+    # What serves people comes last: then all that it hands work to is there.
+    order = [name for name in ("voice-node", "worker", "api", "interactions") if name in ports]
+    return tuple(ProcessSpec(name, tonearm(name), _port(ports[name]), READY_SECONDS, restart=True) for name in order)
 
 
 def tonearm(*words: str) -> tuple[str, ...]:

@@ -88,7 +88,8 @@ class Desk:
         may_hold: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.number = number
-        self.held = False
+        self.holding = asyncio.Event()
+        """Set while the stream is this worker's."""
         self._owner = owner
         self._redis = redis
         self._intake = intake
@@ -116,7 +117,7 @@ class Desk:
                 if not self._may_hold(self.number) or not await self._take():
                     await self._pause(TAKE_EVERY)
                     continue
-                self.held = True
+                self.holding.set()
                 await self._serve()
                 backoff.reset()
             except* LeaseLost:
@@ -124,7 +125,7 @@ class Desk:
             except* FAILURES as group:
                 LOG.warning("Redis does not answer: %r", group.exceptions[0], extra=context(stream=self.number))
             finally:
-                self.held = False
+                self.holding.clear()
             if not self._stop.is_set():
                 await backoff.wait()
 

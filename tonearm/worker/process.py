@@ -74,7 +74,7 @@ class Roster:
 
     def may_hold(self, number: int) -> bool:
         """Whether a stream may be taken, or kept."""
-        held = sorted((desk.number for desk in self.desks if desk.held), reverse=True)
+        held = sorted((desk.number for desk in self.desks if desk.holding.is_set()), reverse=True)
         return held.index(number) < self._share if number in held else len(held) < self._share
 
     async def run(self) -> None:
