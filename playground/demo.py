@@ -35,6 +35,9 @@ HEARD = Path("heard.wav")
 WITHIN = 10.0
 """Seconds for anything to be heard."""
 
+HALF = 6.02
+"""dB."""
+
 ENJOYED = 150
 """Packets of 20 ms."""
 
@@ -218,9 +221,11 @@ class Demo:
             packets = (await scene.ear.report()).packets
             await scene.ear.wait_packets(packets + 10, timeout=WITHIN)
             level = await scene.ear.level()
-            if abs(before - level - 6.0) < 1.5:
+            if abs(before - level - HALF) < 1.0:
                 break
-        self._note("half the volume", f"{before - 6:.0f} dBFS", f"{level:.0f} dBFS", ok=abs(before - level - 6.0) < 1.5)
+        self._note(
+            "half the volume", f"{before - 6:.0f} dBFS", f"{level:.0f} dBFS", ok=abs(before - level - HALF) < 1.0
+        )
 
     async def _click_skip(self, scene: Scene, following: Piece) -> None:
         message = await scene.text.wait_message(lambda found: "Skip" in _labels(found), WITHIN)

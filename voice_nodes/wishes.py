@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -27,6 +28,20 @@ class Actual(msgspec.Struct, frozen=True):
     connected: bool
 
 
+_CURVE = 0.0079
+"""lavaplayer plays at ``tan(number * _CURVE)`` of the level (lavaplayer, *PcmVolumeProcessor*): 50 would be 42%."""
+
+
+def number_for(percent: int) -> int:
+    """Lavalink's volume for ``percent`` of the level, up to 200; 100 is 100, as then nothing is encoded again."""
+    return 100 if percent == 100 else round(math.atan(percent / 100) / _CURVE)
+
+
+def percent_of(number: int) -> int:
+    """What :func:`number_for` was asked for, give or take one."""
+    return 100 if number == 100 else round(math.tan(min(number, 150) * _CURVE) * 100)
+
+
 def actual_of(player: dict[str, Any]) -> Actual:
     """What a player does, of Lavalink's player object (Lavalink's documentation, REST API, *Player*)."""
     track, state = player["track"], player["state"]
@@ -34,14 +49,14 @@ def actual_of(player: dict[str, Any]) -> Actual:
         play=str(track.get("userData", {}).get("play", "")) if track else None,
         position_ms=int(state["position"]),
         paused=bool(player["paused"]),
-        volume=int(player["volume"]),
+        volume=percent_of(int(player["volume"])),
         connected=bool(state["connected"]),
     )
 
 
 def request_for(wanted: Wanted, *, new_track: bool) -> dict[str, Any]:
     """The request that brings a player to ``wanted`` (Lavalink's documentation, REST API, *Update Player*)."""
-    data: dict[str, Any] = {"paused": wanted.paused, "volume": wanted.volume}
+    data: dict[str, Any] = {"paused": wanted.paused, "volume": number_for(wanted.volume)}
     if new_track:
         data["track"] = {"encoded": wanted.encoded}
         if wanted.encoded is not None:

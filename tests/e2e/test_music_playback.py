@@ -74,7 +74,7 @@ async def test_half_the_volume_is_six_decibels_less(room: Room) -> None:
     before = await room.ear.level()
     await room.ask("volume", percent=50)
     async with asyncio.timeout(10):
-        while abs(before - (await room.ear.level()) - HALF) > 1:
+        while abs(before - (await room.ear.level()) - HALF) > 0.5:
             await room.ear.wait_packets((await room.ear.report()).packets + 5)
 
 
