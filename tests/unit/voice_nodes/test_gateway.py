@@ -197,3 +197,29 @@ def test_the_invite_link_asks_for_what_is_needed_and_no_more() -> None:
     asked = {name for name, value in discord.Permissions(int(link.query["permissions"])) if value}
     assert asked == {"read_messages", "send_messages", "embed_links", "connect", "speak", "use_voice_activation"}
     assert not PERMISSIONS.administrator
+
+
+async def test_company_is_whoever_else_is_in_the_channel(place: Place) -> None:
+    guild, voice = int(place.guild.id), int(place.voice.id)
+    empty = int(place.guild.voice_channels[1].id)
+    assert place.gateway.is_alone(guild, voice) is False
+    assert place.gateway.is_alone(guild, empty) is True
+    assert place.gateway.is_alone(guild, 1) is None
+    changed = place.gateway._listener.company_changed
+    async with asyncio.timeout(5):
+        left = asyncio.create_task(place.gateway.wait_for("voice_state_update"))
+        await asyncio.sleep(0)
+        await place.ada.leave()
+        await left
+    assert place.gateway.is_alone(guild, voice) is True
+    changed.assert_called_once_with(guild, {voice})  # type: ignore[attr-defined]
+
+
+async def test_after_a_resume_only_the_bots_own_channel_is_known(place: Place) -> None:
+    guild, voice = int(place.guild.id), int(place.voice.id)
+    empty = int(place.guild.voice_channels[1].id)
+    place.gateway._partial = {guild}
+    assert place.gateway.is_alone(guild, empty) is None
+    assert place.gateway.is_alone(guild, voice) is False  # somebody was seen
+    place.gateway._known_channels = {guild: empty}
+    assert place.gateway.is_alone(guild, empty) is True
