@@ -29,7 +29,7 @@ test: .venv/installed ## all tests, with the coverage of all processes    [ARGS=
 	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
 	@export COVERAGE_FILE="$(CURDIR)/$(COVERAGE)/data"; \
 	status=0; \
-	$(BIN)/coverage run -m pytest $(ARGS) || status=$$?; \
+	$(BIN)/coverage run -m pytest $(or $(ARGS),-n 2 --dist loadfile) || status=$$?; \
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/python .ci/coverage_summary.py $(if $(strip $(ARGS)),--no-gate) || status=$$?; \
 	exit $$status
