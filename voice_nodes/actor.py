@@ -21,7 +21,7 @@ from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
-from tonearm.music.timers import Settle, Timer, TimerDue, settled
+from tonearm.music.timers import Settle, TimerDue, settled
 from tonearm.music.track import Loaded
 from tonearm.redis import dead, guilds
 from tonearm.redis.client import FAILURES, Client, Refusal, is_for_good
@@ -310,10 +310,7 @@ class GuildActor:
         if isinstance(event, Disconnected) and event.cause.startswith(JOIN_FAILED):
             self.announcer.say(Sentence.JOIN_FAILED.value.format(channel=event.channel), event.cause)
         if isinstance(event, TimerDue) and self._terms.settings.announcements:
-            left = (Sentence.LEFT_ALONE if event.timer is Timer.ALONE else Sentence.LEFT_IDLE).value.format(
-                channel=scene.player.voice_channel
-            )
-            self.announcer.say(left, event.id)
+            self.announcer.say(replying.left(event.timer, scene.player.voice_channel), event.id)
 
     def _scene(self, player: Player | None = None, **known: object) -> Scene:
         player = player or self._view.player

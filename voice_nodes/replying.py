@@ -7,8 +7,10 @@ import msgspec
 from tonearm.discord import cards
 from tonearm.jobs.job import Answer, Job, Result
 from tonearm.music.change import Change
+from tonearm.music.timers import Timer
 from tonearm.music.track import Track
 from tonearm.redis.guilds import GuildView
+from tonearm.sentences import Sentence
 
 EPHEMERAL = 1 << 6
 
@@ -40,6 +42,11 @@ def result(change: Change | None, outcome: str, reason: str, *, given_up: bool) 
     if change is None:
         return Result("refused", outcome, reason)
     return Result("done", told=msgspec.Raw(msgspec.json.encode(change.outcome)))
+
+
+def left(timer: Timer, channel: int | None) -> str:
+    """Why the bot left ``channel`` by itself."""
+    return (Sentence.LEFT_ALONE if timer is Timer.ALONE else Sentence.LEFT_IDLE).format(channel=channel)
 
 
 def _following(change: Change, view: GuildView) -> Track | None:

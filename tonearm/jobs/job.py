@@ -62,8 +62,8 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job that was given up: its id, why, and when by Redis' clock.
 
-    ``job`` is ``None`` when it could not be read, or was an errand, which is then in ``errand``. No token: it lacks its reply, so nobody hears of it when it is handed
-    over again.
+    ``job`` is ``None`` when it could not be read, or was an errand, which is then in ``errand``. No token: it lacks its
+    reply, so nobody hears of it when it is handed over again.
     """
 
     id: str

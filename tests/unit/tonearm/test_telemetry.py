@@ -21,6 +21,7 @@ BOUNDED = {
     "reason",
     "state",
     "cause",
+    "round",
     "error",
     "tier",
     "operation",
