@@ -12,19 +12,22 @@ from tonearm.errors import StartFailed
 from tonearm.jobs.job import CONTROL_VALID_MS, PLAY_VALID_MS
 
 PUBLIC = {"play", "pause", "resume", "skip", "stop", "leave", "volume", "247"}
-PRIVATE = {"queue", "nowplaying", "help"}
+READING = {"queue", "nowplaying", "help"}
+PRIVATE = {*READING, "premium", "settings"}
 
 
 def test_all_are_found_with_their_visibility():
     found = catalogue().commands
     assert {name for name, each in found.items() if not each.private} == PUBLIC
     assert {name for name, each in found.items() if each.private} == PRIVATE
-    assert set(catalogue().buttons) == {"pause", "resume", "skip", "stop", "page"}
+    players = {"pause", "resume", "skip", "stop", "page"}
+    assert set(catalogue().buttons) == {*players, "trial", "setvolume", "setswitch", "setleaving"}
+    assert set(catalogue().forms) == {"leaving"}
 
 
 def test_those_that_change_something_are_jobs_with_a_time():
     found = catalogue().commands
-    assert {name for name, each in found.items() if each.reads} == PRIVATE
+    assert {name for name, each in found.items() if each.reads} == READING
     assert {name: each.valid_ms for name, each in found.items() if name in PUBLIC} == {
         **dict.fromkeys(PUBLIC, CONTROL_VALID_MS),
         "play": PLAY_VALID_MS,

@@ -1,0 +1,54 @@
+"""The cards of plans and settings: what Discord takes, and what they say."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from playground.twin.checks import check_message
+from tonearm.discord.office import plan_message, settings_message
+from tonearm.music.guild_settings import GuildSettings
+from tonearm.premium.grants import Grant, Source, judge
+from tonearm.premium.plans import PlanId, shelf
+from tonearm.premium.states import State
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+SHELF = shelf((("premium", "11"), ("pro", "22")))
+
+
+def buttons(body):
+    return [b for row in body["components"] if row["type"] == 1 for b in row["components"]]
+
+
+def access(source=Source.TRIAL, state=State.TRIALING, plan=PlanId.PREMIUM):
+    return judge([Grant(5, source, "r", plan, state, NOW, NOW + timedelta(days=7))], NOW)
+
+
+@pytest.mark.parametrize("source", Source)
+@pytest.mark.parametrize("state", [State.TRIALING, State.ACTIVE, State.CANCELING])
+def test_every_card_is_one_that_discord_takes(source, state):
+    assert check_message(plan_message(access(source, state), trial=True, shelf=SHELF, manage_url="https://a.b")) == []
+    assert check_message(settings_message(GuildSettings())) == []
+
+
+def test_who_has_nothing_is_offered_the_trial_and_all_plans():
+    body = plan_message(judge((), NOW), trial=True, shelf=SHELF)
+    assert [each.get("sku_id") or each["label"] for each in buttons(body)] == ["Start the trial", "11", "22"]
+    assert all(set(each) == {"type", "style", "sku_id"} for each in buttons(body) if each["style"] == 6)
+
+
+def test_who_has_a_plan_is_offered_better_ones_only():
+    assert [b["sku_id"] for b in buttons(plan_message(access(), trial=False, shelf=SHELF))] == ["22"]
+    best = access(Source.MANUAL, State.ACTIVE, PlanId.PRO)
+    assert buttons(plan_message(best, trial=False, shelf=SHELF)) == []
+
+
+def test_who_pays_by_stripe_manages_it_there():
+    body = plan_message(access(Source.STRIPE, State.ACTIVE), trial=False, shelf=SHELF, manage_url="https://shop.test")
+    assert buttons(body)[-1]["url"] == "https://shop.test"
+
+
+def test_settings_show_what_is_chosen():
+    body = settings_message(GuildSettings(default_volume=75, always_on=True, announcements=False))
+    selects = [c for row in body["components"] if row["type"] == 1 for c in row["components"] if c["type"] == 3]
+    chosen = [option["value"] for select in selects for option in select["options"] if option["default"]]
+    assert chosen == ["75", "always_on"]
