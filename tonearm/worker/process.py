@@ -33,6 +33,7 @@ from tonearm.worker.desk import BLOCK_MS, Desk
 from tonearm.worker.errands import Office, wall_clock
 from tonearm.worker.rounds import Round, run_rounds
 from tonearm.worker.sold import DiscordShop
+from tonearm.worker.stripe_events import StripeShop
 
 NEEDED = ("discord_application_id", "discord_bot_token", "redis_url", "database_url")
 
@@ -175,7 +176,8 @@ def make_rounds(
     shop = DiscordShop(
         pool, rest, settings.discord_application_id, shelf(settings.discord_skus), forget=cache.forget, clock=clock
     )
-    actors: dict[str, Actor] = {"discord": shop}
+    till = StripeShop(pool, shelf(settings.stripe_prices), forget=cache.forget, clock=clock)
+    actors: dict[str, Actor] = {"discord": shop, "stripe": till}
     messenger = Messenger(pool, http, secrets=lambda: settings.webhook_secrets, clock=clock)
     streams = (*range(settings.shard_count), *(-1 - n for n in range(keys.WORKER_STREAMS)))
     rounds = [
