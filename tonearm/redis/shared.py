@@ -98,6 +98,10 @@ class _Line:
             self._waiting.append(future)
             await self._connection.send_packed_command(command, check_health=False)
             return await future
+        except RuntimeError as error:  # uvloop's word for a connection that was closed just now
+            self.usable = False
+            future.cancel()
+            raise RedisConnectionError(f"the connection was lost: {error}") from error
         except asyncio.CancelledError:
             # Its caller gave up. Whoever waits already may wait on; new commands take another connection.
             self.usable = False
