@@ -146,10 +146,11 @@ class Jobs:
             self._missed.append(f"void: the twin did not send {job}: {error!r}")
             return
         self._replies.append((job, reply, now_ms))
-        # What comes of it is looked at in the end; a frozen HTTP process may answer this second delivery not at all.
+        # What comes of it is looked at in the end; a frozen HTTP process may answer this further delivery not at all.
+        # What was refused is not delivered again: nothing is known of it, so it would be done after all.
         with suppress(Unanswered, TimeoutError):
-            await reply.answer(timeout=FINAL_SECONDS)
-            if job.twice:
+            message = await reply.answer(timeout=FINAL_SECONDS)
+            if job.twice and told(message.text) == DONE:
                 await reply.again()
 
     async def _outcomes(self) -> None:

@@ -156,7 +156,7 @@ class Processes:
     def halt(self, name: str) -> bool:
         """SIGSTOP; whether it was running and not stopped before."""
         process = self._all[name]
-        if not process.running or process.stopped:
+        if not process.running or process.stopped or name in self._ending:
             return False
         assert process.child is not None
         process.child.send(signal.SIGSTOP)
