@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check format lock clean
+.PHONY: help setup demo test chaos check api-check api-document format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,7 +18,7 @@ LONG ?=
 SEED ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## install everything into .venv, as the other targets do when needed
 
@@ -51,6 +51,14 @@ check: .venv/installed ## format, lint, types, borders between the rooms, the lo
 format: .venv/installed ## format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet $(CODE)
 	@$(BIN)/ruff format $(CODE)
+
+api-check: .venv/installed ## the API against its document: lint, both ways, and what schemathesis thinks of    [LONG=1 SEED=7]
+	@$(BIN)/python .ci/openapi.py --check
+	@$(BIN)/python -m pytest -q tests/unit/interactions/api/test_document.py
+	@$(BIN)/python -m tests.api_check $(if $(LONG),--long) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+api-document: .venv/installed ## write what the API serves from docs/api/openapi.yaml
+	@$(BIN)/python .ci/openapi.py
 
 diagrams: .venv/installed ## write the diagrams that are made from the code
 	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd

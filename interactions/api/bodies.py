@@ -19,6 +19,15 @@ BODY_TIMEOUT = 1.0
 """Seconds within which a body has to be here."""
 
 
+def _number(text: str) -> int | float:
+    """JSON has one kind of number: 180.0 is a whole one (JSON Schema, 6.1.1)."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+_decode = msgspec.json.Decoder(float_hook=_number).decode
+
+
 async def read_body(request: Request) -> bytes:
     """The raw body.
 
@@ -59,7 +68,7 @@ def decode_body(kind: type | None, headers: Mapping[str, str], raw: bytes) -> An
             "unsupported-media-type", "Send the body as application/json.", headers={"Accept": "application/json"}
         )
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.convert(_decode(raw), kind)
     except msgspec.ValidationError as error:
         raise invalid(_sentence(error)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError):

@@ -105,7 +105,7 @@ class Endpoint:
             guild,
             query=decode_query(operation.query, request.query_params.multi_items()),
         )
-        if operation.needs_match and "if-match" not in request.headers:
+        if operation.needs_match and not request.headers.get("if-match", "").strip():
             raise Problem("precondition-required", "Send the ETag that you have read as If-Match.")
         if not operation.is_repeatable:
             body = decode_body(operation.body, request.headers, await read_body(request)) if operation.body else None

@@ -7,7 +7,7 @@ import binascii
 from urllib.parse import urlencode
 
 from interactions.api.operation import Page
-from interactions.api.problems import BASE, invalid
+from interactions.api.problems import BASE, not_found
 
 
 def encode_cursor(last: str | int) -> str:
@@ -24,9 +24,9 @@ def decode_cursor(cursor: str) -> str:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
-        raise invalid("The cursor is none that was given out.") from None
+        raise not_found("There is no such page: the cursor is none that was given out.") from None
     if encode_cursor(text) != cursor or not text:
-        raise invalid("The cursor is none that was given out.")
+        raise not_found("There is no such page: the cursor is none that was given out.")
     return text
 
 
@@ -40,7 +40,7 @@ def decode_number(cursor: str | None) -> int | None:
         return None
     text = decode_cursor(cursor)
     if not (text.isascii() and text.isdecimal()) or len(text) > 18:
-        raise invalid("The cursor is none that was given out.")
+        raise not_found("There is no such page: the cursor is none that was given out.")
     return int(text)
 
 

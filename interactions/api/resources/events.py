@@ -66,6 +66,8 @@ async def stream_events(call: Call) -> Response:
     first: list[LogEntry] | None = []
     if last:
         first = _after(entries, last)
+        if first is None:
+            last = entries[-1].id if entries else ""
     elif entries:
         last = entries[-1].id
     body = _stream(parts, call.guild, last or "", first)

@@ -27,9 +27,9 @@ class StubNode:
         self.redis = redis
         self.token = ""
 
-    async def own(self, shard_count: int = 1) -> None:
+    async def own(self, shard_count: int = 1, *, life_ms: int = 60_000) -> None:
         """Take the shard."""
-        self.token = await lease.take(self.redis, 0, "stub", life_ms=60_000)
+        self.token = await lease.take(self.redis, 0, "stub", life_ms=life_ms)
         await self.redis.xgroup_create(keys.jobs(0), keys.JOB_GROUP, "0", mkstream=True)
         await self.redis.set(keys.SHARD_COUNT, shard_count)
 

@@ -10,7 +10,9 @@ from tonearm.telemetry import API_UNLIMITED
 
 async def test_without_a_key_nothing_opens(api, pool):
     for secret in (None, "tnk_live_nothing", "x", "tnk_live_" + "ä" * 5):
-        refused = await Caller(api, None).get("/plans", **({"Authorization": f"Bearer {secret}".encode()} if secret else {}))
+        refused = await Caller(api, None).get(
+            "/plans", **({"Authorization": f"Bearer {secret}".encode()} if secret else {})
+        )
         assert (refused.status_code, problem(refused)) == (401, "unauthenticated")
         assert refused.headers["www-authenticate"].startswith("Bearer")
 
@@ -33,7 +35,12 @@ async def test_the_last_use_is_noted(api, pool, caller):
 
 
 async def test_a_key_is_shown_once_and_kept_nowhere(api, pool, caller):
-    wish = {"name": "shop", "scopes": ["premium:write"], "guild_ids": [str(GUILD)], "expires_at": "2026-07-01T00:00:00Z"}
+    wish = {
+        "name": "shop",
+        "scopes": ["premium:write"],
+        "guild_ids": [str(GUILD)],
+        "expires_at": "2026-07-01T00:00:00Z",
+    }
     made = await caller.post("/keys", wish, Idempotency_Key="the-first-key")
     again = await caller.post("/keys", wish, Idempotency_Key="the-first-key")
     assert made.status_code == again.status_code == 201
@@ -96,9 +103,14 @@ async def test_pages_lead_to_the_next(api, pool, caller):
     assert seen == sorted(seen)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=%00", "cursor=ä", "page=2", "limit=1&limit=2"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=", "page=2", "limit=1&limit=2"])
 async def test_a_query_that_does_not_fit_is_refused(caller, query):
     assert problem(await caller.get(f"/keys?{query}")) == "invalid"
+
+
+@pytest.mark.parametrize("cursor", ["%00", "ä", "0", "a2V5_", "===="])
+async def test_a_cursor_that_nobody_gave_out_leads_nowhere(caller, cursor):
+    assert problem(await caller.get(f"/keys?cursor={cursor}")) == "not-found"
 
 
 async def test_a_rate_is_kept_and_told(database_url, redis_url, pool):
