@@ -67,7 +67,13 @@ def api_settings(database_url: str, redis_url: str, **others: object):
 
 @asynccontextmanager
 async def serving(
-    database_url: str, redis_url: str, *, clock: Clock | None = None, stream_seconds: float = 0.2, listening=True, **others
+    database_url: str,
+    redis_url: str,
+    *,
+    clock: Clock | None = None,
+    stream_seconds: float = 0.2,
+    listening=True,
+    **others,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """An API; ``http.app`` is the application."""
     app = create_api(
