@@ -67,7 +67,7 @@ lock: .venv/installed ## write requirements/dev.txt from pyproject.toml    [UPGR
 	@$(BIN)/python .ci/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what the other targets made
-	rm -rf .venv var build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv var build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache .coverage*
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made again when the lock or the project file changes. The hashes are checked; nothing is built in a downloaded
