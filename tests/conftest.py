@@ -16,9 +16,14 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from hypothesis import settings
 
 from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
+
+# A machine that is busy is not a slow program.
+settings.register_profile("tonearm", deadline=None)
+settings.load_profile("tonearm")
 
 
 @pytest.fixture(scope="session")

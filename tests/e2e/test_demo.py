@@ -40,7 +40,7 @@ async def line_with(process: asyncio.subprocess.Process, words: str) -> list[str
     """Read until a line has ``words``; all lines so far."""
     assert process.stdout is not None
     lines: list[str] = []
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(75):
         while line := await process.stdout.readline():
             lines.append(line.decode())
             if words in lines[-1]:
