@@ -63,6 +63,7 @@ async def test_once_plays_the_script_and_says_what_was_heard(tmp_path: Path, des
     assert descendants(process.pid) == set()
 
 
+@pytest.mark.timeout(110)
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
 async def test_no_process_is_left(
     tmp_path: Path, descendants: Descendants, process_gone: Gone, sig: signal.Signals

@@ -91,7 +91,7 @@ def gaps(packets: list[Packet]) -> list[tuple[Packet, Packet]]:
 
 
 class VoiceServer(asyncio.DatagramProtocol):
-    """`answers` False: takes connections, says nothing. `refuse_with`: closes every identify and resume with this code."""
+    """`answers` False: takes connections, says nothing. `refuse_with`: closes identify and resume with this code."""
 
     def __init__(self) -> None:
         self.voices: Log[Voice] = Log()
