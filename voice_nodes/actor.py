@@ -34,6 +34,7 @@ from voice_nodes.gateway import Gateway
 from voice_nodes.intake import Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
+from voice_nodes.replying import Verdict
 from voice_nodes.terms import GuildTerms
 from voice_nodes.timers import Timers
 
@@ -48,16 +49,6 @@ MOST_ATTEMPTS = 3
 
 RETRY_AFTER = (0.1, 0.4, 1.6)
 """Seconds between attempts of a job that needs something which is away."""
-
-
-class _Verdict(msgspec.Struct, frozen=True):
-    """What becomes of a job. ``given_up`` says why it goes to the dead letters, ``reason`` is a refusal's sentence."""
-
-    outcome: str
-    answer: Answer | None = None
-    change: Change | None = None
-    given_up: str = ""
-    reason: str = ""
 
 
 class GuildActor:
@@ -90,6 +81,7 @@ class GuildActor:
         self._terms = GuildTerms(guild, terms, lease.now_ms)
         self._timers = Timers(guild, now_ms=lease.now_ms, submit=self.submit)
         self._token = ""
+        self._counted: str | None = None
         self._inbox: asyncio.Queue[Received | Event] = asyncio.Queue()
         self._view = guilds.GuildView(player=Player())
 
@@ -115,6 +107,15 @@ class GuildActor:
     def now_ms(self) -> int:
         """Redis' clock."""
         return self._lease.now_ms()
+
+    async def lay_down(self) -> None:
+        """The shard is given up in the middle of a job: that this node began it must not count against it.
+
+        Raises:
+            RedisError: Redis doesn't answer.
+        """
+        if self._counted is not None:
+            await dead.forgive_attempt(self._redis, self._shard, self._counted)
 
     async def finished(self) -> None:
         """Wait until nothing is in hand and nothing waits."""
@@ -181,6 +182,7 @@ class GuildActor:
     async def _do(self, received: Received) -> None:
         job = received.job
         kind = "unreadable" if received.unreadable else type(job.action).__struct_config__.tag
+        self._counted = job.id if received.again else None
         verdict = await self._judge(received)
         try:
             committed = await self._conclude(received, verdict)
@@ -188,6 +190,7 @@ class GuildActor:
             LOG.exception("A job can't be written", extra=context(job=job.id, guild=self.guild))
             verdict = self._give_up(job, f"can't be written: {error}")
             committed = await self._conclude(received, verdict)
+        self._counted = None
         outcome = verdict.outcome
         if committed.deferred:
             self._on_deferred(job.id)
@@ -202,7 +205,7 @@ class GuildActor:
             ),
         )
 
-    async def _conclude(self, received: Received, verdict: _Verdict) -> guilds.Committed:
+    async def _conclude(self, received: Received, verdict: Verdict) -> guilds.Committed:
         result = None
         if received.job.result_to is not None:
             result = replying.result(verdict.change, verdict.outcome, verdict.reason, given_up=bool(verdict.given_up))
@@ -215,7 +218,7 @@ class GuildActor:
             reason=verdict.given_up,
         )
 
-    async def _judge(self, received: Received) -> _Verdict:
+    async def _judge(self, received: Received) -> Verdict:
         """Try it as often as that may help. Later jobs of the guild wait meanwhile."""
         job = received.job
         if received.unreadable:
@@ -223,7 +226,7 @@ class GuildActor:
         if received.again:
             tries, done = await self._patiently(lambda: dead.count_attempt(self._redis, self._shard, job.id))
             if done:
-                return _Verdict("again")
+                return Verdict("again")
             if tries >= MOST_ATTEMPTS:  # and once before it was taken over
                 return self._give_up(job, f"was begun {tries} times and never finished: it may end its node")
         attempt = 0
@@ -231,7 +234,7 @@ class GuildActor:
             attempt += 1
             try:
                 change = await self._decide(received)
-                return _Verdict("done", replying.done(job, change, self._view, self._lease.now_ms()), change)
+                return Verdict("done", replying.done(job, change, self._view, self._lease.now_ms()), change)
             except LeaseLost:
                 raise
             except UserError as error:
@@ -239,7 +242,7 @@ class GuildActor:
                 # A person is told at once, and may ask again; what nobody waits for is tried again by us.
                 if job.is_awaited or not isinstance(error, Away):
                     sentence = str(error)
-                    return _Verdict(error.sentence.name.lower(), replying.private(sentence), reason=sentence)
+                    return Verdict(error.sentence.name.lower(), replying.private(sentence), reason=sentence)
                 last = attempt > len(RETRY_AFTER)
             except Exception as error:
                 LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild, attempt=attempt))
@@ -250,9 +253,9 @@ class GuildActor:
                 return self._give_up(job, f"{reason}, {attempt} times")
             await asyncio.sleep(wait)
 
-    def _give_up(self, job: Job, reason: str) -> _Verdict:
+    def _give_up(self, job: Job, reason: str) -> Verdict:
         LOG.error("A job is given up: %s", reason, extra=context(job=job.id, guild=self.guild))
-        return _Verdict("dead", replying.private(Sentence.INTERNAL.value.format(id=job.id)), given_up=reason)
+        return Verdict("dead", replying.private(Sentence.INTERNAL.value.format(id=job.id)), given_up=reason)
 
     async def _decide(self, received: Received) -> Change:
         job = received.job

@@ -15,6 +15,16 @@ from tonearm.sentences import Sentence
 EPHEMERAL = 1 << 6
 
 
+class Verdict(msgspec.Struct, frozen=True):
+    """What becomes of a job. ``given_up`` says why it goes to the dead letters, ``reason`` is a refusal's sentence."""
+
+    outcome: str
+    answer: Answer | None = None
+    change: Change | None = None
+    given_up: str = ""
+    reason: str = ""
+
+
 def done(job: Job, change: Change, view: GuildView, now_ms: int) -> Answer:
     """What was done; ``view`` is the guild before it."""
     queue = change.queue

@@ -36,6 +36,7 @@ T = TypeVar("T")
 DRAIN_SECONDS = 1.5
 """How long jobs in hand may take when the node leaves."""
 
+LAY_DOWN_SECONDS = 0.5
 LEAVE_SECONDS = 1.0
 """How long closing the sockets may take."""
 
@@ -174,6 +175,7 @@ class Shard:
                 await lease.release()
         finally:
             await gateway.leave_behind()
+            await self._lay_down()
 
     async def _leave(self, gateway: Gateway, saver: Saver, helpers: list[asyncio.Task[None]]) -> None:
         """Nothing is read any more: finish what is in hand, save, then let the sessions outlive us."""
@@ -232,6 +234,13 @@ class Shard:
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _lay_down(self) -> None:
+        """Who was cut short had nothing to do with it."""
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(LAY_DOWN_SECONDS):
+                for actor in tuple(self._actors.values()):
+                    await actor.lay_down()
 
     async def _drain(self) -> None:
         """Give what is in hand a moment."""

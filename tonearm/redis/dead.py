@@ -62,6 +62,15 @@ async def replay(client: Client, kept: Kept) -> str:
     return said.decode()
 
 
+async def forgive_attempt(client: Client, shard: int, job: str) -> None:
+    """What was counted by :func:`count_attempt` ended for another reason than the job.
+
+    Raises:
+        RedisError: Redis doesn't answer. It may have been forgiven.
+    """
+    await client.hincrby(keys.record(shard, job), "tries", -1)
+
+
 async def count_attempt(client: Client, shard: int, job: str) -> tuple[int, bool]:
     """A job that was taken over is about to be tried: how often it has been since, this time included, and whether it
     is done already.

@@ -287,8 +287,8 @@ async def test_a_state_that_can_not_be_written_costs_that_job_alone(bench: Bench
 # Taken over.
 
 
-async def dies(bench: Bench, when: Callable[[str], bool]) -> None:
-    """A node that takes what there is and dies as soon as it looks up what ``when`` names."""
+async def dies(bench: Bench, when: Callable[[str], bool], *, leaving: bool = False) -> None:
+    """A node that takes what there is and dies, or gives the shard up, as soon as it looks up what ``when`` names."""
     world, died = bench.world, asyncio.Event()
     asked = world.fetch_tracks
 
@@ -303,7 +303,19 @@ async def dies(bench: Bench, when: Callable[[str], bool]) -> None:
     async with running(bench.work()), asyncio.timeout(10):
         await died.wait()
     world.fetch_tracks = asked  # type: ignore[method-assign]
+    for actor in bench.actors.values() if leaving else ():
+        await actor.lay_down()
     bench.actors = {}
+
+
+async def test_who_gives_the_shard_up_in_the_middle_of_a_job_does_not_count_against_it(bench: Bench) -> None:
+    await bench.give(play("i:1", reply=REPLY), play("i:2", reply=REPLY))
+    for _ in range(5):
+        await dies(bench, lambda query: query == "query of i:1", leaving=True)
+    async with running(bench.work()):
+        await bench.done()
+    assert await bench.logged() == ["i:1", "i:2"]
+    assert await bench.letters() == []
 
 
 async def test_a_job_that_ends_its_node_three_times_is_given_up_and_those_behind_it_are_not(bench: Bench) -> None:
