@@ -119,6 +119,7 @@ class Gateway(discord.Client):
         self.resume_from: SavedGateway | None = None
         self._rest = rest
         self._partial: set[int] = set()
+        self._left = False
         self._known_channels: dict[int, int] = {}
         self._logging_in: asyncio.Task[None] | None = None
         self._listener = listener
@@ -129,13 +130,13 @@ class Gateway(discord.Client):
         await self._before_identify(shard_id or 0)
 
     async def run_forever(self, token: str) -> None:
-        """Log in and stay connected. A restored session is resumed while the log-in is under way.
+        """Log in and stay connected, until :meth:`leave_behind`. A restored session is resumed during the log-in.
 
         Raises:
             SettingsError: Discord refuses the token or the intents; connecting again cannot help.
         """
         delay = 1.0
-        while True:
+        while not self._left:
             try:
                 if not self.http.token:
                     await self._log_in(token)
@@ -150,6 +151,10 @@ class Gateway(discord.Client):
             except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, AttributeError) as error:
                 # discord.py raises AttributeError when its very first connection is refused.
                 LOG.warning("The gateway is not there: %s", error, extra=context(shard=self.shard_id))
+            except RuntimeError:
+                # discord.py connected again just as we left, with an HTTP session that is closed by now.
+                if not self._left:
+                    raise
             await asyncio.sleep(delay)
             delay = min(delay * 2, 30.0)
 
@@ -196,6 +201,7 @@ class Gateway(discord.Client):
 
         ``Client.close()`` would take the bot out of its channels, and 1000 would end the session.
         """
+        self._left = True
         if self._logging_in is not None:
             self._logging_in.cancel()
         socket: DiscordWebSocket | None = self.ws

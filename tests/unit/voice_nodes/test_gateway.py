@@ -223,3 +223,18 @@ async def test_after_a_resume_only_the_bots_own_channel_is_known(place: Place) -
     assert place.gateway.is_alone(guild, voice) is False  # somebody was seen
     place.gateway._known_channels = {guild: empty}
     assert place.gateway.is_alone(guild, empty) is True
+
+
+async def test_who_left_does_not_connect_again(place: Place) -> None:
+    """discord.py may be connecting just as the process leaves; the HTTP session is closed by then."""
+    await place.gateway.leave_behind()
+
+    async def connect(*, reconnect: bool) -> None:
+        raise RuntimeError("Session is closed")
+
+    place.gateway.connect = connect  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        await place.gateway.run_forever("token")
+    place.gateway._left = False
+    with pytest.raises(RuntimeError):
+        await place.gateway.run_forever("token")
