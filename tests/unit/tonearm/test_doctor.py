@@ -12,7 +12,8 @@ import redis.asyncio
 from aiohttp import web
 
 from tonearm import doctor
-from tonearm.doctor import Finding, examine
+from tonearm.doctor import examine
+from tonearm.doctor.finding import Finding
 from tonearm.settings import DECLARED, PREFIX, load
 
 KEY = "ab" * 32

@@ -1,0 +1,34 @@
+"""What a check of ``tonearm doctor`` says: its name, a verdict, what was found, and what mends it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+TIMEOUT = 5.0
+"""Seconds that one check may wait for what it looks at."""
+
+
+class Verdict(StrEnum):
+    """How bad it is. Only an error makes the exit code 1."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check found. ``remedy`` is a sentence where something is wrong; ``minor``: it is no error."""
+
+    what: str
+    found: str
+    remedy: str = ""
+    minor: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """How bad it is."""
+        if not self.remedy:
+            return Verdict.OK
+        return Verdict.WARNING if self.minor else Verdict.ERROR
