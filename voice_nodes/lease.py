@@ -74,32 +74,6 @@ class Lease:
         held = cls(client, shard, owner, token, end=asked + lease.LEASE_MS / 1000, clock=clock)
         return held if await held._begin() else None
 
-    @classmethod
-    async def acquire(
-        cls,
-        client: Client,
-        shard: int,
-        owner: str,
-        *,
-        stop: asyncio.Event | None = None,
-        clock: Callable[[], float] = uptime,
-        every: float = 1.0,
-    ) -> Lease | None:
-        """Attempt it until it is ours; ``None`` when ``stop`` comes first."""
-        stop = stop or asyncio.Event()
-        while not stop.is_set():
-            try:
-                held = await cls.attempt(client, shard, owner, clock=clock)
-            except FAILURES as error:
-                LOG.warning("Redis does not answer: %s", error, extra=context(shard=shard))
-                held = None
-            if held is not None:
-                return held
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every):
-                    await stop.wait()
-        return None
-
     async def _begin(self) -> bool:
         try:
             await self._read_clock()

@@ -103,7 +103,7 @@ class World:
 
 @pytest.fixture
 async def world(redis_client: Redis[Any], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    lease = await Lease.acquire(redis_client, SHARD, "me")
+    lease = await Lease.attempt(redis_client, SHARD, "me")
     assert lease is not None
     world = World(redis_client, lease)
     monkeypatch.setattr(guilds, "commit", world.commits)

@@ -139,7 +139,7 @@ class Bench:
 async def bench(redis_url: str) -> AsyncIterator[Bench]:
     client = connect(redis_url, timeout=5)
     bench = Bench(client, World())
-    lease = await Lease.acquire(client, SHARD, "me")
+    lease = await Lease.attempt(client, SHARD, "me")
     assert lease is not None
     bench.lease = lease
     yield bench

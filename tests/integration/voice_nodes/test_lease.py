@@ -40,7 +40,7 @@ async def mortal() -> AsyncIterator[Valkey]:
 
 
 async def take(client: Redis[Any], clock: Clock, owner: str = "me") -> Lease:
-    lease = await Lease.acquire(client, SHARD, owner, clock=clock, every=0.01)
+    lease = await Lease.attempt(client, SHARD, owner, clock=clock)
     assert lease is not None
     return lease
 
@@ -54,63 +54,29 @@ async def test_a_free_shard_is_taken_at_once(redis_client: Redis[Any], clock: Cl
     assert metric("tonearm_lease_changes_total", change="taken") == taken + 1
 
 
-async def test_a_held_shard_is_waited_for(
-    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_held_shard_is_not_taken(redis_client: Redis[Any], clock: Clock) -> None:
     first = await take(redis_client, clock)
-    asked = Called(leases.take)
-    monkeypatch.setattr(leases, "take", asked)
-    async with running(Lease.acquire(redis_client, SHARD, "other", clock=clock, every=0.01)) as waiting:
-        assert set(await asked.times(3)) == {None}
-        assert not waiting.done()
-        await first.release()
-        second = await asyncio.wait_for(waiting, 5)
+    assert await Lease.attempt(redis_client, SHARD, "other", clock=clock) is None
+    await first.release()
+    second = await take(redis_client, clock, "other")
     assert int(second.token) > int(first.token)
     assert await redis_client.hget(keys.lease(SHARD), "owner") == b"other"
 
 
-async def test_it_waits_while_redis_is_away(mortal: Valkey, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_takes_it_while_redis_is_away(mortal: Valkey, clock: Clock) -> None:
     await mortal.stop()
-    asked = Called(leases.take)
-    monkeypatch.setattr(leases, "take", asked)
     async with redis_clients.connect(mortal.url) as client:
-        async with running(Lease.acquire(client, SHARD, "me", clock=clock, every=0.01)) as waiting:
-            assert all(isinstance(error, ConnectionError) for error in await asked.times(2))
-            await mortal.start()
-            lease = await asyncio.wait_for(waiting, 5)
-        assert lease.held()
+        with pytest.raises(ConnectionError):
+            await Lease.attempt(client, SHARD, "me", clock=clock)
+        await mortal.start()
+        assert (await take(client, clock)).held()
 
 
 async def test_a_lease_whose_clock_is_not_known_is_given_back(
     redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "now_ms", Called(module.now_ms, fails=(ConnectionError("away"),)))
-    lease = await take(redis_client, clock)
-    assert await redis_client.hget(keys.lease(SHARD), "token") == lease.token.encode()
-
-
-async def test_a_stop_ends_the_waiting(redis_client: Redis[Any], clock: Clock) -> None:
-    await take(redis_client, clock)
-    stop = asyncio.Event()
-    async with running(Lease.acquire(redis_client, SHARD, "other", stop=stop, clock=clock, every=60)) as waiting:
-        stop.set()
-        assert await asyncio.wait_for(waiting, 5) is None
-
-
-async def test_a_stop_while_it_asks_does_not_lose_the_lease(
-    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop = asyncio.Event()
-    take = leases.take
-
-    async def take_late(*args: Any) -> str | None:
-        stop.set()
-        return await take(*args)
-
-    monkeypatch.setattr(leases, "take", take_late)
-    lease = await Lease.acquire(redis_client, SHARD, "me", stop=stop, clock=clock)
-    assert lease is not None
-    await lease.release()
+    assert await Lease.attempt(redis_client, SHARD, "me", clock=clock) is None
     assert not await redis_client.exists(keys.lease(SHARD))
 
 
