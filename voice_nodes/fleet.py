@@ -13,7 +13,7 @@ from tonearm.errors import LavalinkAway
 from tonearm.redis.client import FAILURES
 from tonearm.redis.servers import SeenServer
 from tonearm.settings import LavalinkNode
-from tonearm.telemetry import LAVALINK_MOVES, LOG, context
+from tonearm.telemetry import LOG, context
 from voice_nodes import placement
 from voice_nodes.gateway import Gateway
 from voice_nodes.servers import Server, find_servers, make_node
@@ -25,8 +25,8 @@ EVERY = 10.0
 Report = Callable[[Iterable[SeenServer]], Awaitable[frozenset[str]]]
 """Writes how the servers are; returns the names of those that an operator wants empty."""
 
-MoveAway = Callable[[int], Awaitable[bool]]
-"""Has a guild's player go on at a better server; ``False`` when it did not, in time."""
+MoveAway = Callable[[int, str], Awaitable[None]]
+"""Has a guild's player go on at a better server, and counts it by the cause that is named."""
 
 
 async def report_to_nobody(_: Iterable[SeenServer]) -> frozenset[str]:
@@ -189,7 +189,7 @@ class Fleet:
         pair = placement.relief(station.load() for station in self.ranked())
         if pair is not None and (guild := next(iter(self.stations[pair[0]].node._players), None)) is not None:
             LOG.warning("A player is moved, as its server has too many", extra=context(node=pair[0], guild=guild))
-            await self._move(guild, "overload")
+            await self._move_away(guild, "overload")
 
     async def _empty(self, station: Station) -> None:
         """Move the players one by one, as each one's gap is shortest so."""
@@ -197,11 +197,7 @@ class Fleet:
             others = [each for each in self.ranked() if not each.draining]
             if not others or not station.draining:
                 return
-            await self._move(guild, "drain")
-
-    async def _move(self, guild: int, cause: str) -> None:
-        if await self._move_away(guild):
-            LAVALINK_MOVES.labels(cause).inc()
+            await self._move_away(guild, "drain")
 
     async def _end(self, station: Station) -> None:
         """Nobody needs it any more: its session ends with its socket."""

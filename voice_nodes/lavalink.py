@@ -37,6 +37,14 @@ MOVE_TIMEOUT = 5.0
 REPORT_SECONDS = 0.5
 
 
+class _Move:
+    """A player's way to a better server, and why it is sent there."""
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        self.done = asyncio.Event()
+
+
 class Sound:
     """One shard's players at Lavalink.
 
@@ -73,7 +81,7 @@ class Sound:
         self._on_voice = on_voice
         self._on_voice_lost = on_voice_lost
         self._on_leave = on_leave
-        self._moving: dict[int, asyncio.Event] = {}
+        self._moving: dict[int, _Move] = {}
         self._joining: set[int] = set()
         self._client: Gateway | None = None
 
@@ -354,11 +362,12 @@ class Sound:
         moved.linked.set()
         if self._on_voice is not None:
             self._on_voice(guild, moved.saved())
+        asked = self._moving.get(guild)
         if before is not station:
-            LAVALINK_MOVES.labels("failover").inc()
+            LAVALINK_MOVES.labels(asked.cause if asked is not None else "failover").inc()
             await self._destroy_old(before, guild)
-        if guild in self._moving:
-            self._moving[guild].set()
+        if asked is not None:
+            asked.done.set()
         return True
 
     async def _connect(self, station: Station, guild: int, voice: SavedVoice, wanted: Wanted) -> bool:
@@ -374,17 +383,16 @@ class Sound:
             return False
         return True
 
-    async def _move_away(self, guild: int) -> bool:
-        done = self._moving[guild] = asyncio.Event()
+    async def _move_away(self, guild: int, cause: str) -> None:
+        move = self._moving[guild] = _Move(cause)
         try:
             self._on_leave(guild)
             async with asyncio.timeout(MOVE_TIMEOUT):
-                await done.wait()
+                await move.done.wait()
         except TimeoutError:
-            return False
+            LOG.warning("A player was not moved in time", extra=context(guild=guild, cause=cause))
         finally:
             del self._moving[guild]
-        return True
 
     async def reconnect_voice(self, guild: int) -> None:
         """Hand the voice data to a session that does not know it."""

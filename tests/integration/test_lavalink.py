@@ -17,7 +17,7 @@ import pytest
 from playground.library import tone
 from tests.support.audio_node.node import PASSWORD, running_node
 from tests.support.audio_node.voice_server import VoiceServer, make_ca
-from tests.support.voice_nodes import running
+from tests.support.voice_nodes import metric, running
 from tonearm.errors import LavalinkAway
 from tonearm.redis.sessions import SavedGateway
 from tonearm.settings import LavalinkNode
@@ -30,6 +30,7 @@ from voice_nodes.voicelink import JOIN_TIMEOUT, VoiceLink
 from voice_nodes.wishes import Wanted
 
 GUILD, VOICE, BOT = 7 << 22, 71, 4242
+MOVES = "tonearm_lavalink_moves_total"
 USER = {"id": str(BOT), "username": "b", "discriminator": "0", "avatar": None, "bot": True}
 SNAPSHOT = {
     "id": str(GUILD),
@@ -245,9 +246,12 @@ async def test_a_new_endpoint_that_refuses_in_the_midst_of_a_track_is_told(world
 async def test_a_server_that_is_drained_is_left_with_the_same_voice_connection(world: World) -> None:
     async with world.playing():
         station = await world.play(5)
+        before = {cause: metric(MOVES, cause=cause) for cause in ("drain", "failover")}
         world.drained = frozenset({station.name})
         await until(lambda: world.left == [GUILD])
         assert await world._moving
+        assert metric(MOVES, cause="drain") == before["drain"] + 1
+        assert metric(MOVES, cause="failover") == before["failover"], "nobody's server has failed"
         now = await world.sound.require_alive(GUILD)
         assert now is not station
         assert (await world.players())[world.number(station)] == 0
