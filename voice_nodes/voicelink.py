@@ -14,7 +14,7 @@ import aiohttp
 import wavelink
 from wavelink.enums import DiscordVoiceCloseType
 
-from tonearm.errors import LavalinkAway, LeaseLost
+from tonearm.errors import LavalinkAway, LeaseLost, TonearmError
 from tonearm.redis.sessions import SavedVoice
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
@@ -105,7 +105,13 @@ class VoiceLink(wavelink.Player):
         return SavedVoice(session, token, endpoint, int(channel), server_of(self.node))
 
     async def connect(self, **_: Any) -> None:
-        raise NotImplementedError("Sound.join does this")
+        """Not the way in: discord.py would call this from ``channel.connect()``, and wavelink's own asks nobody whether
+        the shard is ours. :meth:`voice_nodes.lavalink.Sound.join` connects.
+
+        Raises:
+            TonearmError: always.
+        """
+        raise TonearmError("a voice channel is joined by Sound.join, which looks at the lease first")
 
     async def on_voice_state_update(self, data: Any, /) -> None:
         voice = self._voice_state["voice"]

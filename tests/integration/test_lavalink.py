@@ -18,7 +18,7 @@ from playground.library import tone
 from tests.support.audio_node.node import PASSWORD, running_node
 from tests.support.audio_node.voice_server import VoiceServer, make_ca
 from tests.support.voice_nodes import metric, running
-from tonearm.errors import LavalinkAway
+from tonearm.errors import LavalinkAway, TonearmError
 from tonearm.redis.sessions import SavedGateway
 from tonearm.settings import LavalinkNode
 from voice_nodes import fleet
@@ -214,6 +214,13 @@ async def test_a_voice_endpoint_that_hangs_holds_up_nobody_for_good(world: World
         await world.play()
         await world.voice.voices.entries[-1].sounds(10, start=0)
         await world.sound.leave(world.channel.guild)
+
+
+async def test_a_channel_is_joined_in_no_other_way(world: World) -> None:
+    async with world.playing():
+        with pytest.raises(TonearmError, match=r"Sound\.join"):
+            await world.channel.connect(cls=lambda client, channel: VoiceLink(client, channel, world.sound.connected()[0]))
+        assert sum(await world.players()) == 0
 
 
 async def test_a_voice_endpoint_that_refuses_is_told_at_once(world: World) -> None:

@@ -132,6 +132,14 @@ def test_what_is_wrong_is_a_sentence(name: str, value: str) -> None:
                 LavalinkNode("http://host:2333", "c,d@"),
             ),
         ),
+        (
+            "lavalink_nodes",
+            "http://:a%3Fb%2Fc%23d%25e@[2001:DB8::1],http://:%C3%BC+%20@[fe80::1%25eth0]:1?regions=Rotterdam",
+            (
+                LavalinkNode("http://[2001:db8::1]:2333", "a?b/c#d%e"),
+                LavalinkNode("http://[fe80::1%25eth0]:1", "\N{LATIN SMALL LETTER U WITH DIAERESIS}+ ", ("rotterdam",)),
+            ),
+        ),
     ],
 )
 def test_what_is_right_is_taken(name: str, value: str, parsed: object) -> None:
