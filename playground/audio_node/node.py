@@ -20,6 +20,9 @@ from playground.audio_node.websocket import Gateway
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 4096
+"""Connections that may wait to be taken: one more, and the kernel resets it a while later."""
+
 
 class AudioNode:
     """One node. The JVM allows one per process."""
@@ -46,7 +49,7 @@ class AudioNode:
         app.add_routes([*self._api.routes(), web.get("/v4/websocket", self._gateway.handle)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, options.host, options.port)
+        site = web.TCPSite(self._runner, options.host, options.port, backlog=BACKLOG)
         await site.start()
         self._gateway.start()
         host, port = self._runner.addresses[0][:2]

@@ -33,6 +33,9 @@ from playground.twin.world import Event, World
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 4096
+"""Connections that may wait to be taken: one more, and the kernel resets it a while later."""
+
 
 class Twin:
     """One Discord. ``start`` before anything else, ``close`` at the end.
@@ -106,7 +109,7 @@ class Twin:
         app.add_routes([*Control(self).routes(), *voice_control.routes(self.voice)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await web.TCPSite(self._runner, self._host, self._port, backlog=BACKLOG).start()
         self.hub.url = f"ws://{self._authority()}/gateway"
 
     def _authority(self) -> str:

@@ -12,6 +12,8 @@ from typing import Self
 CONNECT_SECONDS = 1.0
 END_SECONDS = 5.0
 CHUNK = 65_536
+BACKLOG = 4096
+"""Connections that may wait to be taken: one more, and the kernel resets it a while later."""
 
 
 class Mode(StrEnum):
@@ -72,7 +74,7 @@ class Proxy:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, backlog=BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _refuse(self) -> None:
