@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tonearm.errors import Conflict
-from tonearm.postgres import outgoing
+from tonearm.postgres import outgoing, trials
 from tonearm.postgres.pool import Connection, Pool
 from tonearm.premium.grants import (
     TRIAL,
@@ -24,7 +24,6 @@ from tonearm.premium.grants import (
     grant_id,
     judge,
     require_legal,
-    require_trial,
 )
 from tonearm.premium.plans import FREE, PREMIUM, Plan, PlanId
 from tonearm.premium.states import Kind, State
@@ -57,10 +56,6 @@ on conflict (id) do update set guild_id = excluded.guild_id, plan = excluded.pla
     starts_at = excluded.starts_at, ends_at = excluded.ends_at, grace_seconds = excluded.grace_seconds,
     canceled_at = excluded.canceled_at, next_plan = excluded.next_plan, payer = excluded.payer,
     valid_until = excluded.valid_until, updated_at = now()
-"""
-_TRIALS = """
-select exists (select from grants where source = 'trial' and guild_id = $1),
-       exists (select from grants where source = 'trial' and payer = $2)
 """
 _PAGE = """
 select seq, grant_id, event, recorded_at from subscription_events
@@ -193,7 +188,7 @@ async def record(
     where it is not. After it, the cache must forget ``guild``.
 
     Raises:
-        Refused: it was asked for and can't be done. Nothing was written.
+        Refused: it was asked for and can't be done, or begins a trial that was used. Nothing was written.
         Conflict: the subscription of the guild has another version than ``version``. Nothing was written.
         FAILURES: PostgreSQL doesn't answer, or refuses. It may have been written; doing it again is safe.
     """
@@ -221,7 +216,7 @@ async def record_in(
     """The same, as a part of the caller's transaction.
 
     Raises:
-        Refused: it was asked for and can't be done.
+        Refused: it was asked for and can't be done, or begins a trial that was used.
         Conflict: the subscription has another version than ``version``.
         FAILURES: PostgreSQL doesn't answer, or refuses.
     """
@@ -233,9 +228,9 @@ async def record_in(
         return Recorded(before, before, was, again=True)
     if version is not None and version != was:
         raise Conflict(f"the subscription of {guild} has changed")
-    if source is Source.TRIAL and event.kind is Kind.START_TRIAL:
-        guild_had_one, payer_had_one = await connection.fetchrow(_TRIALS, guild, event.payer)
-        require_trial(guild_had_one=guild_had_one, payer_had_one=payer_had_one)
+    # A seller tells of the same trial more than once; who asks for one begins another.
+    if event.kind is Kind.START_TRIAL and (asked or all(known.kind is not Kind.START_TRIAL for known in events)):
+        await trials.take_in(connection, guild, event.payer)
     if asked:
         require_legal(before, event)
     encoded = msgspec.json.encode(event).decode()

@@ -94,7 +94,8 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
             return State.EXPIRED
         if now < self.starts_at:
             return State.NONE
-        if self.state is State.ACTIVE and self.ends_at is not None and now >= self.ends_at:
+        runs = self.state in (State.ACTIVE, State.TRIALING)
+        if runs and self.ends_at is not None and now >= self.ends_at:
             return State.PAST_DUE
         return self.state
 
@@ -149,8 +150,10 @@ def is_legal(grant: Grant | None, event: Event) -> bool:
         return False
     if event.plan is PlanId.FREE:
         return False
+    if event.kind is Kind.START_TRIAL and event.ends_at is None:
+        return False
     if grant is None:
-        return event.plan is not None and (event.kind is not Kind.START_TRIAL or event.ends_at is not None)
+        return event.plan is not None
     match event.kind:
         case Kind.UPGRADE:
             return event.plan is not None and event.plan.rank > grant.plan.rank

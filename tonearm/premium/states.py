@@ -47,6 +47,8 @@ TABLE: tuple[Transition, ...] = (
     Transition(State.NONE, Kind.START_TRIAL, State.TRIALING, "one for each guild and each payer"),
     Transition(State.NONE, Kind.ACTIVATE, State.ACTIVE, "paid, or given"),
     Transition(State.TRIALING, Kind.ACTIVATE, State.ACTIVE, "paid before the trial is over"),
+    Transition(State.TRIALING, Kind.START_TRIAL, State.TRIALING, "told again by its seller"),
+    Transition(State.TRIALING, Kind.FAIL_PAYMENT, State.PAST_DUE, "the first payment failed"),
     Transition(State.TRIALING, Kind.UPGRADE, State.TRIALING, "at once"),
     Transition(State.TRIALING, Kind.REVOKE, State.EXPIRED, "taken back at once"),
     Transition(State.TRIALING, Kind.EXPIRE, State.EXPIRED, "the trial is over"),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tonearm.errors import TonearmError
 from tonearm.postgres import receipts
-from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.postgres.pool import Pool
 from tonearm.postgres.receipts import Receipt
 from tonearm.telemetry import LOG, context
 
@@ -42,9 +42,7 @@ async def act_on_receipts(pool: Pool, actors: Mapping[str, Actor], clock: Callab
             if actor is None:
                 raise TonearmError(f"nobody acts on what {receipt.source} sends")
             await actor.act(receipt)
-        except FAILURES:
-            raise
-        except Exception as error:
+        except Exception as error:  # also PostgreSQL's: what it refuses for one receipt must not hold up the others
             wait = AGAIN_AFTER[min(receipt.attempts, len(AGAIN_AFTER)) - 1]
             said = f"{type(error).__name__}: {error}"
             LOG.warning("A receipt can't be acted on: %s", said, extra=context(receipt=receipt.id))

@@ -1,16 +1,23 @@
 """What Stripe sold: from its subscription events to grants (Stripe's documentation, *The Subscription object*).
 
 Each event holds the whole subscription at its time, and events of ours are folded in the order of those times: so
-replayed, late and repeated ones do no harm. The guild is named by the subscription's metadata, ``guild_id``.
+replayed, late and repeated ones do no harm. Stripe's times are whole seconds; of one second, what takes access away
+counts last. The subscription's metadata name the guild, ``guild_id``, and where it is known the Discord user who pays,
+``user_id``.
+
+A subscription that begins with a trial has it only where the guild and the payer have had none: else it gives access
+from its first payment on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
+from tonearm.errors import Refused
 from tonearm.postgres import grants
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.receipts import Receipt
@@ -44,6 +51,13 @@ class _Subscription(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     cancel_at_period_end: bool = False
     current_period_end: int | None = None
+    start_date: int | None = None
+    trial_start: int | None = None
+
+    @property
+    def begins_with_trial(self) -> bool:
+        """Else the trial is time that the operator gave to who had paid."""
+        return self.trial_start is None or self.start_date is None or self.trial_start <= self.start_date
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -55,6 +69,13 @@ class _Told(msgspec.Struct, frozen=True):
     type: str
     created: int
     data: _Data
+
+
+class About(NamedTuple):
+    """A grant: whose it is, and what Stripe calls it."""
+
+    guild: int
+    ref: str
 
 
 _decode = msgspec.json.Decoder(_Told).decode
@@ -79,36 +100,58 @@ class StripeShop:
             FAILURES: PostgreSQL doesn't answer, or refuses. Some of it may have been written.
         """
         try:
-            told = _decode(receipt.body)
-            if told.type not in ABOUT_SUBSCRIPTIONS:
-                return
-            found = _decode_subscription(told.data.object)
+            about, events = self.read(receipt.body)
         except msgspec.DecodeError as error:
             LOG.error("An event of Stripe's can't be read: %s", error, extra=context(receipt=receipt.id))
             return
-        guild = found.metadata.get("guild_id", "")
-        if not (guild.isascii() and guild.isdecimal() and len(guild) <= 19):
+        if about is None:
             return
-        for event in self._events(told, found):
-            await grants.record(self._pool, int(guild), Source.STRIPE, found.id, event, now=self._clock())
-        await self._forget(int(guild))
+        for event in events:
+            try:
+                await grants.record(self._pool, about.guild, Source.STRIPE, about.ref, event, now=self._clock())
+            except Refused as refusal:
+                LOG.warning("A trial at Stripe does not count: %s", refusal, extra=context(guild=about.guild))
+        await self._forget(about.guild)
+
+    def read(self, body: bytes) -> tuple[About | None, list[Event]]:
+        """Which grant it is about, and what happened to it; ``None`` where it is none of ours.
+
+        Raises:
+            msgspec.DecodeError: it can't be read.
+        """
+        told = _decode(body)
+        if told.type not in ABOUT_SUBSCRIPTIONS:
+            return None, []
+        found = _decode_subscription(told.data.object)
+        guild = _snowflake(found.metadata.get("guild_id", ""))
+        return (None, []) if guild is None else (About(guild, found.id), self._events(told, found))
 
     def _events(self, told: _Told, found: _Subscription) -> list[Event]:
-        """What it tells, in our words; those of one moment are folded by their names."""
+        """What it tells, in our words; those of one moment are folded in the order of their names."""
         at = datetime.fromtimestamp(told.created, UTC)
         item = found.items.data[0] if found.items.data else None
         plan = self._shelf.plan_of(item.price.id) if item else None
         end = (item.current_period_end if item else None) or found.current_period_end
         ends_at = datetime.fromtimestamp(end, UTC) if end else None
         if told.type == DELETED or found.status in ("canceled", "incomplete_expired"):
-            return [Event(f"{told.id}:9", Kind.REVOKE, at)]
+            return [Event(f"9:{told.id}", Kind.REVOKE, at)]
         if plan is None or ends_at is None:
             return []
         if found.status in ("past_due", "unpaid"):
-            return [Event(f"{told.id}:1", Kind.FAIL_PAYMENT, at)]
+            return [Event(f"5:{told.id}", Kind.FAIL_PAYMENT, at)]
         if found.status not in ("active", "trialing"):
             return []
-        grace, payer = int(GRACE.total_seconds()), f"stripe:{found.customer}"
-        begun = Event(f"{told.id}:1", Kind.ACTIVATE, at, plan, ends_at, grace_seconds=grace, payer=payer)
-        canceled = Event(f"{told.id}:2", Kind.CANCEL, at, ends_at=ends_at)
+        grace, user = int(GRACE.total_seconds()), _snowflake(found.metadata.get("user_id", ""))
+        payer = f"discord:{user}" if user is not None else f"stripe:{found.customer}"
+        if found.status == "trialing" and found.begins_with_trial:
+            # Who has canceled is not charged at the end, so no payment can be late.
+            grace = 0 if found.cancel_at_period_end else grace
+            return [Event(f"1:{told.id}", Kind.START_TRIAL, at, plan, ends_at, grace_seconds=grace, payer=payer)]
+        begun = Event(f"1:{told.id}", Kind.ACTIVATE, at, plan, ends_at, grace_seconds=grace, payer=payer)
+        canceled = Event(f"2:{told.id}", Kind.CANCEL, at, ends_at=ends_at)
         return [begun, canceled] if found.cancel_at_period_end else [begun]
+
+
+def _snowflake(text: str) -> int | None:
+    fits = text.isascii() and text.isdecimal() and len(text) <= 19 and 0 < int(text) < 2**63
+    return int(text) if fits else None
