@@ -155,6 +155,7 @@ def _started(outcome: Started) -> Message:
     if outcome.more:
         source = f" from **{shown(outcome.playlist, _AUTHOR)}**" if outcome.playlist else ""
         content += f"\n-# and {count(outcome.more, 'more track')}{source} in the queue"
+    content += _left_out(outcome)
     return message(container(PLAYING_COLOUR, with_picture(content, _artwork(track))))
 
 
@@ -171,9 +172,13 @@ def _queued(outcome: Queued, player: Player, now_ms: int) -> Message:
         content = f"### Queued {count(len(outcome.tracks), 'track')}{source}\n"
         content += f"Places {first:,} to {last:,} · {_total(outcome.tracks)}"
         picture = next((art for art in map(_artwork, outcome.tracks[:5]) if art), None)
-    if outcome.left_out:
-        content += f"\n-# {count(outcome.left_out, 'track')} did not fit: {outcome.limit:,} can wait."
-    return message(container(QUEUED_COLOUR, with_picture(content, picture)))
+    return message(container(QUEUED_COLOUR, with_picture(content + _left_out(outcome), picture)))
+
+
+def _left_out(outcome: Started | Queued) -> str:
+    if not outcome.left_out:
+        return ""
+    return f"\n-# {count(outcome.left_out, 'track')} did not fit: {outcome.limit:,} can wait."
 
 
 def _starts(place: int, player: Player, now_ms: int) -> str:

@@ -163,7 +163,13 @@ class Play(msgspec.Struct, frozen=True, tag="play", omit_defaults=True):
         return Change(
             start(player, first, scene.now_ms),
             "play",
-            Started(first.track, len(rest), scene.loaded.playlist if scene.loaded else None),
+            Started(
+                first.track,
+                len(rest),
+                scene.loaded.playlist if scene.loaded else None,
+                len(entries) - 1 - len(rest),
+                scene.most_waiting,
+            ),
             QueueChange(prepend=rest) if in_front else QueueChange(append=rest),
             played=player.playing.entry if player.playing else None,
         )

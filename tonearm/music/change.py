@@ -31,11 +31,14 @@ class QueueChange(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """A track starts now; ``more`` further tracks were queued behind it."""
+    """A track starts now; ``more`` further tracks were queued behind it. ``left_out`` did not fit, as ``limit`` may
+    wait."""
 
     track: Track
     more: int = 0
     playlist: str | None = None
+    left_out: int = 0
+    limit: int = MAX_QUEUE
 
 
 class Queued(msgspec.Struct, frozen=True):

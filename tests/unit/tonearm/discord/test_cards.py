@@ -121,6 +121,7 @@ def test_the_bar_shows_how_far_it_is(at: int, done: int) -> None:
 OUTCOMES: list[tuple[Outcome, list[str]]] = [
     (Started(SONG), ["Now playing", "[Blue in Green](https://a.example/blue)", "Miles Davis · 3:45"]),
     (Started(SONG, 1_200, "Kind_of"), ["1,200 more tracks", r"**Kind\_of**"]),
+    (Started(SONG, 0, "Jazz", 1, 50), ["1 track did not fit: 50 can wait."]),
     (Queued((SONG,), 1), ["Queued as next", f"<t:{(NOW + 200_000) // 1000}:R>"]),
     (Queued((SONG,), 7), ["number 7"]),
     (

@@ -178,8 +178,10 @@ def test_a_nearly_full_queue_takes_what_fits_and_says_so() -> None:
 def test_a_start_takes_only_what_fits_too() -> None:
     change = Play("x").apply(scene(idle(), loaded=loaded("a", "b", "c"), queue_length=MAX_QUEUE - 1))
     assert len(change.queue.append) == 1
+    assert change.outcome == Started(track("a"), 1, left_out=1)
     change = Play("x").apply(scene(idle(), loaded=loaded("a", "b", "c"), queue_length=MAX_QUEUE))
     assert change.queue.append == ()
+    assert change.outcome == Started(track("a"), 0, left_out=2)
 
 
 # Pause, resume.

@@ -5,7 +5,7 @@ import pytest
 from tests.support.scenes import ELSEWHERE, busy, entry, idle, loaded, scene
 from tonearm.errors import Refused
 from tonearm.music.actions import AlwaysOn, AnyAction, Play, SetVolume
-from tonearm.music.change import AlwaysOnSet, Queued
+from tonearm.music.change import AlwaysOnSet, Queued, Started
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.music.player import MAX_QUEUE, Player
 from tonearm.premium.plans import FREE, PLANS, PREMIUM, PRO, Feature, Plan
@@ -34,6 +34,8 @@ def test_a_queue_that_is_longer_than_the_plan_takes_no_more_and_loses_nothing() 
     change = Play("x").apply(scene(idle(), plan=FREE, loaded=loaded("a", "b"), queue_length=MAX_QUEUE - 1))
     assert change.queue.append == ()
     assert not change.queue.clear
+    assert isinstance(change.outcome, Started)
+    assert (change.outcome.left_out, change.outcome.limit) == (1, QUEUE)
 
 
 def test_of_a_playlist_what_fits_the_plan_is_taken() -> None:
