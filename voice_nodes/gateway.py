@@ -18,6 +18,7 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from tonearm.discord.invite import invite_link
 from tonearm.discord.rest import RestClient
 from tonearm.errors import DiscordAway, DiscordError, Refused, SettingsError
 from tonearm.redis.sessions import SavedGateway
@@ -377,13 +378,3 @@ def _guild_of(player: wavelink.Player | None) -> int | None:
 def _play_of(track: wavelink.Playable) -> str:
     data = track.raw_data.get("userData") or {}
     return str(data.get("play", ""))
-
-
-PERMISSIONS = discord.Permissions(
-    view_channel=True, send_messages=True, embed_links=True, connect=True, speak=True, use_voice_activation=True
-)
-
-
-def invite_link(application: int) -> str:
-    """The link with which an admin invites the bot, with the permissions it needs and no other."""
-    return discord.utils.oauth_url(application, permissions=PERMISSIONS, scopes=("bot", "applications.commands"))

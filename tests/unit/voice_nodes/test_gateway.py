@@ -22,7 +22,7 @@ from tests.support.voice_nodes import running
 from tonearm.errors import DiscordAway, LeaseLost, Refused, SettingsError
 from tonearm.sentences import Sentence
 from voice_nodes import gateway as module
-from voice_nodes.gateway import PERMISSIONS, Gateway, Listener, invite_link
+from voice_nodes.gateway import Gateway, Listener
 
 STAGE = 13
 
@@ -188,15 +188,6 @@ async def test_a_send_without_a_connection_is_discord_away(place: Place) -> None
     await place.gateway.leave_behind()
     with pytest.raises(DiscordAway):
         await place.gateway.send_voice_state(guild, None)
-
-
-def test_the_invite_link_asks_for_what_is_needed_and_no_more() -> None:
-    link = yarl.URL(invite_link(77))
-    assert link.query["client_id"] == "77"
-    assert set(link.query["scope"].split()) == {"bot", "applications.commands"}
-    asked = {name for name, value in discord.Permissions(int(link.query["permissions"])) if value}
-    assert asked == {"read_messages", "send_messages", "embed_links", "connect", "speak", "use_voice_activation"}
-    assert not PERMISSIONS.administrator
 
 
 async def test_company_is_whoever_else_is_in_the_channel(place: Place) -> None:
