@@ -7,6 +7,8 @@ TonearmError
 ├── DiscordError           Discord refuses a request; asking the same again changes nothing
 ├── Conflict               what was to be changed is not any more as it was seen; nothing was done
 ├── Problem                what a request of the API can't be given; answered with problem+json
+├── StorageAway            the bucket doesn't answer, or refuses; trying again may help
+├── InvalidDocument        a file is no export of a guild; nothing of it is used
 ├── LeaseLost              another voice node owns the shard; everything in hand is dropped
 └── UserError              reaches a person, in a sentence of the catalogue
     ├── Refused            the wish can't be granted; trying the same again changes nothing
@@ -52,13 +54,17 @@ class DiscordError(TonearmError):
 
     ``status`` is the HTTP status, ``code`` Discord's own (0 where it gave none; Discord's documentation, *Opcodes and
     Status Codes*, *JSON*). The text names the request by its route, never by its address, which can hold a token.
+    ``fields``: of a body that Discord does not take, what is wrong with which of its fields.
     """
 
-    def __init__(self, route: str, status: int, code: int, message: str) -> None:
+    def __init__(
+        self, route: str, status: int, code: int, message: str, *, fields: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"{route}: {status}, code {code}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.fields = dict(fields or {})
 
 
 class Conflict(TonearmError):
@@ -77,6 +83,14 @@ class Problem(TonearmError):
         self.kind = kind
         self.headers = dict(headers or {})
         self.extra = extra
+
+
+class StorageAway(TonearmError):
+    """The bucket doesn't answer, or refuses. The text says at what, and its code; it holds no address."""
+
+
+class InvalidDocument(TonearmError):
+    """A file is no export of a guild, or not one that can be read here. The text is a sentence that says why."""
 
 
 class LeaseLost(TonearmError):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -105,6 +107,18 @@ class RestClient:
         self._timeout = timeout
         self._limits = Limits()
         self._session: aiohttp.ClientSession | None = None
+        self._dated: tuple[str, float] | None = None
+
+    @property
+    def clock_ahead(self) -> float | None:
+        """Seconds that our clock is ahead of Discord's, by its last answer; ``None`` where no answer was dated."""
+        if self._dated is None:
+            return None
+        said, at = self._dated
+        try:
+            return at - parsedate_to_datetime(said).timestamp()
+        except ValueError:
+            return None
 
     async def __aenter__(self) -> RestClient:
         self._session = aiohttp.ClientSession(
@@ -172,6 +186,13 @@ class RestClient:
     async def fetch_application(self, *, timeout: float | None = None) -> Json:
         """The bot's own application (*Get Current Application*)."""
         return await self._object(_Call("GET", "/applications/@me", {}), timeout)
+
+    async def edit_application(self, changes: Json, *, timeout: float | None = None) -> Json:
+        """Change the bot's own application (*Edit Current Application*).
+
+        A new URL is tried by Discord before it answers, so this takes a while.
+        """
+        return await self._object(_Call("PATCH", "/applications/@me", {}, changes), timeout)
 
     async def fetch_commands(
         self, application: int, guild: int | None = None, *, timeout: float | None = None
@@ -250,7 +271,11 @@ class RestClient:
         body = met.body if isinstance(met.body, dict) else {}
         code = body.get("code")
         raise DiscordError(
-            call.name, met.status, code if isinstance(code, int) else 0, str(body.get("message", ""))[:200]
+            call.name,
+            met.status,
+            code if isinstance(code, int) else 0,
+            str(body.get("message", ""))[:200],
+            fields=_fields(body.get("errors")),
         )
 
     async def _attempts(self, call: _Call, deadline: float) -> _Met:
@@ -290,6 +315,8 @@ class RestClient:
             return _Met(0, detail=type(error).__name__, arrived=False)
         except (aiohttp.ClientError, OSError) as error:
             return _Met(0, detail=type(error).__name__)
+        if "Date" in response.headers:
+            self._dated = response.headers["Date"], time.time()
         body = _decoded(raw)
         if response.status == 429:
             return self._limited(call, response, body)
@@ -324,3 +351,17 @@ def _decoded(raw: bytes) -> Any:
         return msgspec.json.decode(raw) if raw else None
     except msgspec.DecodeError:  # a page of HTML from something in between
         return None
+
+
+def _fields(errors: Any, path: str = "") -> dict[str, str]:
+    """What is wrong with which field, from Discord's nested form (*Error Messages*)."""
+    if not isinstance(errors, dict):
+        return {}
+    found: dict[str, str] = {}
+    for name, inner in errors.items():
+        if name == "_errors" and isinstance(inner, list):
+            said = [str(each.get("message") or each.get("code")) for each in inner if isinstance(each, dict)]
+            found[path] = "; ".join(said)[:200]
+        else:
+            found |= _fields(inner, f"{path}.{name}" if path else str(name))
+    return found
