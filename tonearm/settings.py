@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True):
     discord_bot_token: str
     discord_api_url: str
     discord_gateway_url: str
+    public_url: str
     redis_url: str
     database_url: str
     database_read_url: str
@@ -120,6 +121,20 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def _public_url(value: str) -> str:
+    url = _url("http", "https")(value)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("must be nothing but an address, as in https://music.example")
+    # The demo's Discord is on this machine, and takes http from there.
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("must begin with https://: Discord sends nothing to http://")
+    for path in ("/interactions", "/webhook-events"):
+        if parts.path.endswith(path):
+            raise ValueError(f"must be without {path} at its end")
+    return url
+
+
 def _public_keys(value: str) -> tuple[bytes, ...]:
     keys = []
     for part in value.split(","):
@@ -202,6 +217,11 @@ DECLARED: tuple[Setting, ...] = (
         "discord_api_url", _url("http", "https"), "Where Discord's REST API answers.", "https://discord.com/api/v10"
     ),
     Setting("discord_gateway_url", _url("ws", "wss"), "Where Discord's gateway answers.", "wss://gateway.discord.gg"),
+    Setting(
+        "public_url",
+        _public_url,
+        "Where Discord reaches the HTTP side, as https://music.example; `tonearm setup` tells Discord, and looks.",
+    ),
     Setting(
         "redis_url",
         _url("redis", "rediss", "redis+cluster", "unix"),

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from interactions.commands import catalogue
-from interactions.commands.declare import CHAT_INPUT
 from tonearm import settings as tonearm_settings
+from tonearm.discord.registration import compare
 from tonearm.discord.rest import RestClient
 
 NEEDED = ("discord_application_id", "discord_bot_token", "discord_api_url")
@@ -25,58 +25,10 @@ DIFFERENT = 3
 
 Json = dict[str, Any]
 
-_COMMAND_DEFAULTS: Json = {
-    "type": CHAT_INPUT,
-    "description": "",
-    "options": [],
-    "default_member_permissions": None,
-    "contexts": None,
-    "integration_types": [0],
-    "name_localizations": {},
-    "description_localizations": {},
-    "nsfw": False,
-}
-_OPTION_DEFAULTS: Json = {
-    "required": False,
-    "autocomplete": False,
-    "options": [],
-    "choices": [],
-    "channel_types": [],
-    "min_value": None,
-    "max_value": None,
-    "min_length": None,
-    "max_length": None,
-    "name_localizations": {},
-    "description_localizations": {},
-}
-_CHOICE_DEFAULTS: Json = {"name_localizations": {}}
-_SETS = ("contexts", "integration_types", "channel_types")
-
 
 def declared() -> list[Json]:
     """The declarations of all commands, as Discord is told them."""
     return [command.declaration() for command in catalogue().commands.values()]
-
-
-def same(ours: Json, theirs: Json) -> bool:
-    """Whether two declarations say the same, whatever ids, versions and defaults one of them spells out."""
-    return _plain(ours, _COMMAND_DEFAULTS) == _plain(theirs, _COMMAND_DEFAULTS)
-
-
-def compare(ours: Iterable[Json], theirs: Iterable[Json]) -> list[tuple[str, str]]:
-    """Each command with what a synchronisation does to it: ``added``, ``changed``, ``removed`` or ``unchanged``."""
-    here = {_key(command): command for command in ours}
-    there = {_key(command): command for command in theirs}
-    rows = []
-    for key in sorted(here.keys() | there.keys()):
-        if key not in there:
-            change = "added"
-        elif key not in here:
-            change = "removed"
-        else:
-            change = "unchanged" if same(here[key], there[key]) else "changed"
-        rows.append((change, _shown(key)))
-    return rows
 
 
 def main(argv: list[str]) -> int:
@@ -117,34 +69,8 @@ async def _sync(guild: int | None, *, dry_run: bool) -> int:
         return 0
 
 
-def _key(command: Json) -> tuple[int, str]:
-    return command.get("type") or CHAT_INPUT, command["name"]
-
-
-def _shown(key: tuple[int, str]) -> str:
-    kind, name = key
-    return f"/{name}" if kind == CHAT_INPUT else f"{name} (type {kind})"
-
-
 def _options(command: Json) -> str:
     return " ".join(each["name"] if each["required"] else f"[{each['name']}]" for each in command["options"])
-
-
-def _plain(node: Mapping[str, Any], defaults: Json) -> Json:
-    """``node`` with every default spelled out and nothing that only Discord fills in."""
-    plain: Json = {"name": node["name"], **({"value": node["value"]} if "value" in node else {})}
-    if defaults is _OPTION_DEFAULTS:
-        plain |= {"type": node["type"], "description": node["description"]}
-    for name, default in defaults.items():
-        value = node.get(name)
-        if value is None or (name == "min_length" and value == 0):  # says the same as leaving it out
-            value = default
-        plain[name] = sorted(value) if name in _SETS and value is not None else value
-    if "options" in plain:
-        plain["options"] = [_plain(option, _OPTION_DEFAULTS) for option in plain["options"]]
-    if "choices" in plain:
-        plain["choices"] = [_plain(choice, _CHOICE_DEFAULTS) for choice in plain["choices"]]
-    return plain
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -65,6 +65,7 @@ class Endpoint:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._verified = verifier
+        self._bad_signature = Handled(verifier.refusal, "bad_signature", 401)
         self._catalogue = catalogue
         self._memory = memory
         self._answering = answering
@@ -92,7 +93,7 @@ class Endpoint:
             return
         if not self._verified(signature, timestamp, body):
             self._counters.count("unknown", "bad_signature")
-            await _send(send, _BAD_SIGNATURE)
+            await _send(send, self._bad_signature)
             return
         try:
             interaction = decode(body)
@@ -258,4 +259,3 @@ async def _send(send: Send, handled: Handled, *, closing: bool = False) -> None:
 
 _PONG = Handled(respond.PONG, "answered")
 _NO_CHOICES = Handled(respond.NO_CHOICES, "answered")
-_BAD_SIGNATURE = Handled(b'{"error":"bad signature"}', "bad_signature", 401)

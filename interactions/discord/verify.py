@@ -6,6 +6,7 @@ import time
 from binascii import unhexlify
 from collections.abc import Callable
 
+import msgspec
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
@@ -30,6 +31,8 @@ class Verifier:
             raise ValueError("a public key has 32 bytes")
         self._keys = keys
         self._clock = clock
+        self.refusal = msgspec.json.encode({"error": "bad signature", "public_keys": [key.hex() for key in keys]})
+        """What a bad signature is answered with. Who sets this up sees by which keys it was judged; they are public."""
 
     def __call__(self, signature: bytes | None, timestamp: bytes | None, body: bytes) -> bool:
         """Whether ``signature`` (hexadecimal) is one of ``timestamp`` and ``body``, made just now. Never raises."""

@@ -5,32 +5,66 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import msgspec
 
 from tonearm.doctor import discord, lavalink, postgres, redis
-from tonearm.doctor.finding import Finding
+from tonearm.doctor.finding import Finding, Verdict
 from tonearm.errors import SettingsError
 from tonearm.settings import DECLARED, PREFIX, Settings, explain, load
+
+MARKS = {Verdict.OK: "ok", Verdict.WARNING: " ?", Verdict.ERROR: "!!"}
 
 
 def main(argv: list[str]) -> int:
     """Print every setting and every finding; 1 when something must be mended."""
-    parser = argparse.ArgumentParser(prog="tonearm doctor", description="Explains the settings and checks them.")
+    parser = argparse.ArgumentParser(
+        prog="tonearm doctor",
+        description="Explains the settings and checks what they name. Exit code 1: something must be mended (!!).",
+    )
     parser.add_argument("--settings", action="store_true", help="only explain the settings, look at nothing")
+    parser.add_argument("--brief", action="store_true", help="don't explain the settings")
+    parser.add_argument("--json", action="store_true", help="the findings as JSON, for machines")
+    parser.add_argument(
+        "--search", metavar="WORDS", default=lavalink.WORDS, help="what the sources are searched for (%(default)s)"
+    )
     options = parser.parse_args(argv)
-    for name, value, meaning in explain():
-        print(f"{name} = {value}\n    {meaning}")
+    if not (options.brief or options.json) or options.settings:
+        for name, value, meaning in explain():
+            print(f"{name} = {value}\n    {meaning}")
+        print()
     if options.settings:
         return 0
-    findings = [*wrong_settings(os.environ)]
-    if not findings:
-        findings = asyncio.run(examine(load(())))
-    print()
+    findings = wrong_settings(os.environ) or [
+        *missing_settings(load(())),
+        *asyncio.run(examine(load(()), options.search)),
+    ]
+    print(_json(findings) if options.json else _text(findings))
+    return 1 if any(finding.verdict is Verdict.ERROR for finding in findings) else 0
+
+
+def _text(findings: Sequence[Finding]) -> str:
+    lines = []
     for finding in findings:
-        print(f"{'!!' if finding.remedy else 'ok'}  {finding.what}: {finding.found}")
-        if finding.remedy:
-            print(f"    {finding.remedy}")
-    return 1 if any(finding.remedy for finding in findings) else 0
+        lines.append(f"{MARKS[finding.verdict]}  {finding.what}: {finding.found}")
+        lines += [f"    {finding.remedy}"] if finding.remedy else []
+    wrong = sum(finding.verdict is Verdict.ERROR for finding in findings)
+    return "\n".join([*lines, "", f"{wrong} of {len(findings)} must be mended." if wrong else "Nothing is wrong."])
+
+
+def _json(findings: Sequence[Finding]) -> str:
+    rows = [
+        {"what": each.what, "verdict": each.verdict, "found": each.found, "remedy": each.remedy} for each in findings
+    ]
+    return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode()
+
+
+def missing_settings(settings: Settings) -> list[Finding]:
+    """What an installation can't be without."""
+    needed = ("discord_application_id", "discord_public_key", "discord_bot_token", "redis_url", "lavalink_nodes")
+    helps = {setting.name: setting.help for setting in DECLARED}
+    return [Finding(PREFIX + name.upper(), "is missing", helps[name]) for name in needed if not getattr(settings, name)]
 
 
 def wrong_settings(environ: Mapping[str, str]) -> list[Finding]:
@@ -45,7 +79,7 @@ def wrong_settings(environ: Mapping[str, str]) -> list[Finding]:
     return findings
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def examine(settings: Settings, words: str = lavalink.WORDS) -> list[Finding]:
     """Look at everything that is configured; each look has a timeout and none stops the others."""
     looks: list[Callable[[], Awaitable[list[Finding]]]] = []
     if settings.redis_url:
@@ -53,7 +87,7 @@ async def examine(settings: Settings) -> list[Finding]:
     if settings.discord_bot_token:
         looks.append(lambda: discord.examine(settings))
     if settings.lavalink_nodes:
-        looks.append(lambda: lavalink.examine(settings))
+        looks.append(lambda: lavalink.examine(settings, words))
     if settings.database_url:
         looks.append(lambda: postgres.examine(settings))
     return [finding for findings in await asyncio.gather(*(look() for look in looks)) for finding in findings]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
+
 from tonearm.doctor.finding import TIMEOUT, Finding
+from tonearm.postgres.migrate import shipped
 from tonearm.settings import PREFIX, Settings
 
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every check of the configured database."""
-    import asyncpg
-
     try:
         connection = await asyncpg.connect(settings.database_url, timeout=TIMEOUT)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
@@ -29,4 +30,20 @@ async def version(connection: Any) -> Finding:
     return Finding("PostgreSQL", f"version {await connection.fetchval('show server_version')}")
 
 
-CHECKS: tuple[Callable[[Any], Awaitable[Finding]], ...] = (version,)
+async def schema(connection: Any) -> Finding:
+    """The tables have the form that this version needs."""
+    known: set[str] = set()
+    if await connection.fetchval("select to_regclass('tonearm_migrations')") is not None:
+        known = {row["name"] for row in await connection.fetch("select name from tonearm_migrations")}
+    names = [migration.name for migration in shipped()]
+    missing = [name for name in names if name not in known]
+    if missing:
+        return Finding("Tables", f"lack {', '.join(missing)}", "Run `tonearm migrate`.")
+    newer = sorted(known - set(names))
+    if newer:
+        remedy = "A newer version migrated it: run that one everywhere."
+        return Finding("Tables", f"have {', '.join(newer)}, which this version does not know", remedy, minor=True)
+    return Finding("Tables", f"are as {names[-1]} left them")
+
+
+CHECKS: tuple[Callable[[Any], Awaitable[Finding]], ...] = (version, schema)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from interactions.api.webhooks import keeping
@@ -44,7 +44,7 @@ def routes(pool: Pool, public_keys: tuple[bytes, ...], *, clock: Callable[[], fl
         except InvalidInteraction as error:
             return keeping.refused(error)
         if not verified(_once(request, "x-signature-ed25519"), _once(request, "x-signature-timestamp"), body):
-            return JSONResponse({"error": "bad signature"}, 401)
+            return Response(verified.refusal, 401, media_type="application/json")
         try:
             kind = _decode(body).type
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

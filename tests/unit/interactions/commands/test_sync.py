@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 
 from interactions.commands import sync
-from interactions.commands.sync import compare, declared, main, same
+from interactions.commands.sync import declared, main
+from tonearm.discord.registration import compare, same
 
 APPLICATION = 845027738276462632
 
