@@ -29,6 +29,9 @@ class Sentence(StrEnum):
     NOTHING_FOUND = "I found nothing for “{query}”. Try other words, or a link."
     TRACK_BROKEN = "“{query}” can't be played: {reason}. Try another link or file."
     QUEUE_FULL = "The queue is full: {limit} tracks are waiting. Skip some, or `/stop` to clear it."
+    LIVE_CANT_SEEK = "This is live: there is nothing to go back or forward to."
+    SEEK_RANGE = "This track is {length} long. Choose a moment before its end, as in 1:30."
+    SEEK_FORM = "That is no moment of a track. Write it as 90, 1:30 or 1:02:03."
     VOLUME_RANGE = "The volume goes from 0 to {limit}."
     QUERY_EMPTY = "Tell me what to play: a link, or words to search for."
     QUERY_TOO_LONG = "That is too long to search for. Use at most {limit} characters."
@@ -45,6 +48,9 @@ class Sentence(StrEnum):
     )
     SUBSCRIPTION_CANT = "That can't be done: this server's plan is **{plan}**, and its state is “{state}”."
     TRIAL_USED_BY_GUILD = "This server has had its trial. `/premium` shows the plans."
+    BOUGHT_ALREADY = "This server has a plan that somebody pays for. `/premium` shows how it is managed."
+    NOTHING_BOUGHT = "You pay for no plan of this server by card. `/premium` shows the plans."
+    NOT_SOLD = "That plan is not sold here any more. `/premium` shows the plans."
     TRIAL_USED_BY_PAYER = "You have had your trial, on this server or another. `/premium` shows the plans."
 
     # What someone else can change.
@@ -77,6 +83,7 @@ class Sentence(StrEnum):
     SOUND_AWAY = "My sound system doesn't answer at the moment, so nothing was done. Try again in a minute."
     JOIN_FAILED = "I could not connect to <#{channel}>. The queue is kept: try `/play` again, or another channel."
     DISCORD_AWAY = "Discord doesn't answer me at the moment, so nothing was done. Try again in a minute."
+    SHOP_AWAY = "The shop doesn't answer at the moment, so nothing was bought. Try again in a minute."
     INTERNAL = "Something broke on my side, and it was written down. Try again; if it stays, tell the operator: {id}"
 
     def format(self, *args: object, **values: object) -> str:

@@ -1,4 +1,5 @@
-"""Words from the world - titles, names, what people typed - made safe and short enough to be shown in Discord. Pure."""
+"""Words from the world - titles, names, what people typed - made safe and short enough to be shown in Discord, and
+lengths as people write them. Pure."""
 
 from __future__ import annotations
 
@@ -47,3 +48,10 @@ def escape(text: str) -> str:
 def shown(text: str, most: int, *, otherwise: str = "Untitled") -> str:
     """``text`` safe and short, or ``otherwise`` when nothing of it can be seen."""
     return escape(plain(text, most)) or otherwise
+
+
+def clock(ms: int) -> str:
+    """A length or position: ``3:45``, ``1:02:03``."""
+    minutes, seconds = divmod(max(0, ms) // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -24,6 +24,9 @@ and several at once where something begins, which say the same."""
 SETTLE_SECONDS = 2.0
 """How long after a voice close the gateway and Lavalink may take to say what came of it."""
 
+SEEK_TOLERANCE_MS = 2_000
+"""So far from where it should be a player may be and still count as one that did the last seek."""
+
 REJOIN_CODES = frozenset({4006, 4009})
 """Voice close codes that end the voice session though nobody took the bot out of its channel."""
 
@@ -89,7 +92,15 @@ class Converger:
         if playing is not None and actual.play is None and self._is_over(player):
             # Its end came while nobody listened, and never comes again.
             self._submit(TrackOver(playing.play))
-        self._applied = Wanted(actual.play, None, actual.position_ms, actual.paused, actual.volume)
+        self._applied = Wanted(
+            actual.play, None, actual.position_ms, actual.paused, actual.volume, self._seeks_done(player, actual)
+        )
+
+    def _seeks_done(self, player: Player, actual: Actual) -> int:
+        """How many of its play's seeks Lavalink has done: all, unless it is elsewhere than after the last one."""
+        seeks = player.playing.seeks if player.playing is not None else 0
+        away = abs(actual.position_ms - player.position_ms(self._now_ms()))
+        return seeks if away <= SEEK_TOLERANCE_MS else 0
 
     def _is_over(self, player: Player) -> bool:
         length = player.playing.entry.track.length_ms if player.playing is not None else 0
@@ -276,23 +287,24 @@ class Converger:
             return Wanted(None, None, 0, player.paused, player.volume)
         fresh = playing.play == self._fresh_play
         position = playing.position_ms if fresh else player.position_ms(self._now_ms())
-        return Wanted(playing.play, playing.entry.track.encoded, position, player.paused, player.volume)
+        return Wanted(playing.play, playing.entry.track.encoded, position, player.paused, player.volume, playing.seeks)
 
     async def _play(self, player: Player) -> None:
         wanted = self._wanted(player)
         applied = self._applied
         if applied is None:
-            changed, new_track = wanted.play is not None, True
+            changed, new_track, seek = wanted.play is not None, True, False
         else:
             new_track = applied.play != wanted.play
-            changed = new_track or (applied.paused, applied.volume) != (wanted.paused, wanted.volume)
+            seek = not new_track and applied.seeks != wanted.seeks
+            changed = new_track or seek or (applied.paused, applied.volume) != (wanted.paused, wanted.volume)
         if changed:
             sought = new_track and self._restarts.seeks(wanted.play)
             if sought:
                 await self._sound.start_and_seek(self._guild, wanted)
             else:
-                await self._sound.update(self._guild, wanted, new_track=new_track)
-            if new_track:
+                await self._sound.update(self._guild, wanted, new_track=new_track, seek=seek)
+            if new_track or seek:
                 self._note_start(wanted, sought=sought)
         self._applied = wanted
         self._fresh_play = None

@@ -300,14 +300,15 @@ class Sound:
         except LavalinkAway as error:
             LOG.info("A player was not destroyed: %r", error, extra=context(guild=guild))
 
-    async def update(self, guild: int, wanted: Wanted, *, new_track: bool) -> None:
-        """Bring the player of ``guild`` to ``wanted``; may be repeated. The track is sent only if ``new_track``.
+    async def update(self, guild: int, wanted: Wanted, *, new_track: bool, seek: bool = False) -> None:
+        """Bring the player of ``guild`` to ``wanted``; may be repeated. The track is sent only if ``new_track``, its
+        position then and to ``seek``.
 
         Raises:
             LavalinkAway: the server does not answer.
             LeaseLost: the shard is another's.
         """
-        await self._patch(guild, request_for(wanted, new_track=new_track))
+        await self._patch(guild, request_for(wanted, new_track=new_track, seek=seek))
 
     async def start_and_seek(self, guild: int, wanted: Wanted) -> None:
         """The same, for a track that can't be started at its position.

@@ -9,13 +9,17 @@ import msgspec
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What Lavalink's player should do: which track from where (ms), whether it is paused, how loud (per cent)."""
+    """What Lavalink's player should do: which track from where (ms), whether it is paused, how loud (per cent).
+
+    ``seeks`` is how often somebody chose another position of this play.
+    """
 
     play: str | None
     encoded: str | None
     position_ms: int
     paused: bool
     volume: int
+    seeks: int = 0
 
 
 class Actual(msgspec.Struct, frozen=True):
@@ -54,12 +58,17 @@ def actual_of(player: dict[str, Any]) -> Actual:
     )
 
 
-def request_for(wanted: Wanted, *, new_track: bool) -> dict[str, Any]:
-    """The request that brings a player to ``wanted`` (Lavalink's documentation, REST API, *Update Player*)."""
+def request_for(wanted: Wanted, *, new_track: bool, seek: bool = False) -> dict[str, Any]:
+    """The request that brings a player to ``wanted`` (Lavalink's documentation, REST API, *Update Player*).
+
+    Its position goes along with a new track, and to ``seek``.
+    """
     data: dict[str, Any] = {"paused": wanted.paused, "volume": number_for(wanted.volume)}
     if new_track:
         data["track"] = {"encoded": wanted.encoded}
         if wanted.encoded is not None:
             data["track"]["userData"] = {"play": wanted.play}
             data["position"] = wanted.position_ms
+    elif seek:
+        data["position"] = wanted.position_ms
     return data

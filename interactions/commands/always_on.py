@@ -1,4 +1,4 @@
-"""/247."""
+"""/247: the same switch as in /settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Annotated
 
 from interactions.commands.declare import Call, Option, command
-from tonearm.music.actions import AlwaysOn
+from interactions.commands.premium import MANAGE_GUILD
+from tonearm.jobs.errand import SetAlwaysOn
 
 
 class Switch(StrEnum):
@@ -16,10 +17,10 @@ class Switch(StrEnum):
     OFF = "off"
 
 
-@command("Stay in the voice channel, even alone or with nothing playing.", name="247")
+@command("Stay in the voice channel, even alone or with nothing playing.", name="247", permissions=MANAGE_GUILD)
 def always_on(
     call: Call,  # noqa: ARG001
     state: Annotated[Switch, Option("On to stay, off to leave after a while.")],
-) -> AlwaysOn:
+) -> SetAlwaysOn:
     """Whether the bot leaves by itself."""
-    return AlwaysOn(state is Switch.ON)
+    return SetAlwaysOn(state is Switch.ON)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from playground.library import tone
+from playground.library import chirp, tone
 from playground.system import System
 from playground.twin.actors import TwinClient
 from playground.twin.handles import Actor, Channel, Guild
 from playground.twin.seen import Reply, SeenMessage
 from playground.twin.voice.client import ListenerClient
+from playground.twin.voice.listener import NotHeard
 from tonearm.child_logs import LogFolder
 
 TONES = (440, 550, 660, 880)
+MANAGE_GUILD = 1 << 5
 
 
 @dataclass
@@ -39,6 +43,23 @@ class Room:
         """Ada uses a command and reads the answer."""
         return await (await self.say(name, **options)).answer(timeout=10)
 
+    async def make_ada_boss(self) -> None:
+        """Ada may manage the server."""
+        boss = await self.guild.create_role("boss", MANAGE_GUILD | 0x3FFFFFF)
+        await self.guild.change_member(self.ada, roles=[boss.id])
+
+    async def hears_place(self, seconds: float, within: float = 10) -> None:
+        """A chirp is heard ``seconds`` from its beginning, or as much later as it took to get there."""
+        loop = asyncio.get_running_loop()
+        began, heard = loop.time(), None
+        while loop.time() - began < within:
+            await self.ear.wait_packets((await self.ear.report()).packets + 5)
+            with suppress(NotHeard):
+                heard = await self.ear.chirp_position()
+                if seconds - 0.5 <= heard <= seconds + loop.time() - began + 2:
+                    return
+        raise AssertionError(f"heard the chirp at {heard} s, not at {seconds} s")
+
     async def player(self, label: str) -> SeenMessage:
         """The message with the buttons, once it has this one."""
         return await self.text.wait_message(lambda found: any(b.get("label") == label for b in found.buttons), 10)
@@ -51,6 +72,8 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for frequency in TONES:
         tone(folder / f"long {frequency}.webm", frequency, 60)
         tone(folder / f"brief {frequency}.opus", frequency, 1.5)
+    chirp(folder / "climb.webm", 60)
+    chirp(folder / "climb mp3.mp3", 60)
     tone(folder / "piece mp3.mp3", 500, 30)
     tone(folder / "piece flac.flac", 700, 30)
     (folder / "torn.mp3").write_bytes(b"ID3\x04" + bytes(range(256)) * 40)

@@ -37,3 +37,16 @@ async def test_a_script_plays_asks_and_stops(script: Caller, room: Room) -> None
     assert stopped.json()["status"] == "done"
     refused = await script.post("/music/pause", wish, Prefer="wait=2")
     assert (refused.json()["status"], refused.json()["code"]) == ("refused", "nothing_playing")
+
+
+async def test_a_seek_is_heard_where_it_leads(script: Caller, room: Room) -> None:
+    wish = {"guild_id": str(room.guild.id), "actor": str(room.ada.id)}
+    await room.ask("play", query="climb mp3")
+    await room.hears_place(0)
+    forth = await script.post("/music/seek", {**wish, "position_ms": 40_000}, Prefer="wait=2")
+    assert (forth.status_code, forth.json()["status"]) == (200, "done"), forth.text
+    await room.hears_place(40)
+    position = (await script.get(f"/guilds/{room.guild.id}/player")).json()["playing"]["position_ms"]
+    assert 40_000 <= position < 60_000
+    beyond = await script.post("/music/seek", {**wish, "position_ms": 60_500}, Prefer="wait=2")
+    assert (beyond.json()["status"], beyond.json()["code"]) == ("refused", "seek_range")

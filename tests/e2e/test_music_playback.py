@@ -67,6 +67,27 @@ async def test_pause_is_silence_and_resume_goes_on(room: Room) -> None:
     await room.ear.hears(440)
 
 
+@pytest.mark.parametrize("query", ["climb webm", "climb mp3"])
+async def test_seek_goes_forth_and_back(room: Room, query: str) -> None:
+    await room.ask("play", query=query)
+    await room.hears_place(0)
+    answer = await room.ask("seek", to="0:40")
+    assert "at 0:40 of 1:00" in answer.text
+    await room.hears_place(40)
+    await room.ask("seek", to="10")
+    await room.hears_place(10)
+
+
+async def test_seek_while_paused_is_heard_when_it_goes_on(room: Room) -> None:
+    await room.ask("play", query="climb mp3")
+    await room.hears_place(0)
+    await room.ask("pause")
+    await room.ear.hears_silence()
+    await room.ask("seek", to="0:30")
+    await room.ask("resume")
+    await room.hears_place(30)
+
+
 async def test_half_the_volume_is_six_decibels_less(room: Room) -> None:
     await room.ask("play", query="long 440")
     await room.ear.hears(440)

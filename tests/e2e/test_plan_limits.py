@@ -63,6 +63,7 @@ async def until_level(room: Room, wanted: Callable[[float], bool]) -> None:
 
 
 async def test_a_free_guild_is_refused_with_a_sentence_and_a_granted_one_is_not(room: Room, office: Office) -> None:
+    await room.make_ada_boss()
     await room.ask("play", query="long 440")
     for name, options in (("247", {"state": "on"}), ("volume", {"percent": 150})):
         refused = await room.ask(name, **options)
@@ -114,6 +115,7 @@ async def test_24_7_stays_until_the_plan_ends(open_room: OpenRoom, office: Offic
     for each in (room, other):
         await office.set(each, GuildSettings(idle_seconds=0, announcements=False))
     await office.give(room)
+    await room.make_ada_boss()
     await room.ask("247", state="on")
     for each in (room, other):
         await each.ask("play", query="long 440")

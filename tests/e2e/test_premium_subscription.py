@@ -21,7 +21,6 @@ from tonearm.premium.states import Kind
 from tonearm.redis.client import connect
 
 TIMEOUT = 15
-MANAGE_GUILD = 1 << 5
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +59,7 @@ class Customer:
 async def ada(open_room: OpenRoom, shop: System) -> Customer:
     """She listens to something in a server that she manages."""
     room = await open_room(where=shop)
-    boss = await room.guild.create_role("boss", MANAGE_GUILD | 0x3FFFFFF)
-    await room.guild.change_member(room.ada, roles=[boss.id])
+    await room.make_ada_boss()
     ada = Customer(room)
     await ada.ask("play", query="long 440")
     return ada

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tonearm.discord import cards
 from tonearm.music.change import (
-    AlwaysOnSet,
     Left,
     Outcome,
     Paused,
     Queued,
     Resumed,
     Skipped,
+    Sought,
     Started,
     Stopped,
     VolumeSet,
@@ -118,8 +118,8 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Skipped, tracks, st.none() | tracks),
     st.builds(Stopped, counts),
     st.builds(Left, snowflakes),
+    st.builds(Sought, tracks, st.integers(0, 10**9)),
     st.builds(VolumeSet, st.integers(0, 200)),
-    st.builds(AlwaysOnSet, st.booleans(), counts, counts),
 )
 
 

@@ -22,22 +22,22 @@ from tonearm.discord.components import (
     text,
     with_picture,
 )
-from tonearm.discord.text import clock, count, from_now, linked, web_address
+from tonearm.discord.text import count, from_now, linked, web_address
 from tonearm.music.change import (
-    AlwaysOnSet,
     Left,
     Outcome,
     Paused,
     Queued,
     Resumed,
     Skipped,
+    Sought,
     Started,
     Stopped,
     VolumeSet,
 )
 from tonearm.music.player import Player, Playing
 from tonearm.music.track import Entry, Track
-from tonearm.wording import shown
+from tonearm.wording import clock, shown
 
 PAGE_SIZE = 10
 """Tracks on a page of the queue."""
@@ -84,15 +84,13 @@ def outcome(outcome: Outcome, player: Player, *, queue_length: int, now_ms: int)
         case Left(channel):
             kept = f" The queue is kept: {count(queue_length, 'track')}." if queue_length else ""
             return message(container(QUIET_COLOUR, text(f"👋 Left <#{channel}>.{kept}")))
+        case Sought(track, position):
+            colour = PAUSED_COLOUR if player.paused else PLAYING_COLOUR
+            return message(container(colour, text(f"⏩ {_bold(track)} is {_at(track, position)}")))
         case VolumeSet(volume):
             full = round(max(0, min(100, volume)) / 10)
             bar = "▰" * full + "▱" * (10 - full)
             return message(container(QUEUED_COLOUR, text(f"{'🔇' if volume == 0 else '🔊'} {bar} **{volume}%**")))
-        case AlwaysOnSet(True):
-            return message(container(QUEUED_COLOUR, text("🌙 24/7 is on: I stay, even alone or with nothing to play.")))
-        case AlwaysOnSet(_, alone, idle):
-            after = f"{_span(alone)} alone, or {_span(idle)} with nothing playing"
-            return message(container(QUIET_COLOUR, text(f"🌙 24/7 is off: I leave after {after}.")))
 
 
 def player_message(player: Player, queue_length: int, *, following: Track | None, now_ms: int) -> Message:
@@ -239,26 +237,18 @@ def _colour(player: Player) -> int:
     return PAUSED_COLOUR if player.paused else PLAYING_COLOUR
 
 
-def _is_live(track: Track) -> bool:
-    return track.is_stream or track.length_ms <= 0
-
-
 def _length(track: Track) -> str:
-    return "live" if _is_live(track) else clock(track.length_ms)
+    return "live" if track.is_live else clock(track.length_ms)
 
 
 def _by_and_length(track: Track) -> str:
     author = shown(track.author, _AUTHOR, otherwise="")
-    length = "🔴 live" if _is_live(track) else clock(track.length_ms)
+    length = "🔴 live" if track.is_live else clock(track.length_ms)
     return f"{author} · {length}" if author else length
 
 
-def _span(seconds: int) -> str:
-    return f"{seconds} s" if seconds % 60 else count(seconds // 60, "minute")
-
-
 def _at(track: Track, position_ms: int) -> str:
-    if _is_live(track):
+    if track.is_live:
         return ""
     return f"at {clock(position_ms)} of {clock(track.length_ms)}"
 
@@ -266,7 +256,7 @@ def _at(track: Track, position_ms: int) -> str:
 def _end_ms(player: Player, now_ms: int) -> int | None:
     """When the current track will be over, if that is known."""
     playing = player.playing
-    if playing is None or player.paused or _is_live(playing.entry.track):
+    if playing is None or player.paused or playing.entry.track.is_live:
         return None
     return now_ms + max(0, playing.entry.track.length_ms - player.position_ms(now_ms))
 
@@ -289,7 +279,7 @@ def _progress(player: Player, playing: Playing, now_ms: int) -> str:
     track = playing.entry.track
     position = player.position_ms(now_ms)
     sign = "⏸️" if player.paused else "▶️"
-    if _is_live(track):
+    if track.is_live:
         return f"{sign} 🔴 live for {clock(position)}"
     done = max(0, min(_BAR, position * _BAR // track.length_ms))
     return f"{sign} {clock(position)} {'━' * done}●{'─' * (_BAR - done)} {clock(track.length_ms)}"
@@ -312,8 +302,8 @@ def _place(place: int, entry: Entry) -> str:
 
 
 def _total(tracks: Sequence[Track]) -> str:
-    total = clock(sum(track.length_ms for track in tracks if not _is_live(track)))
-    return f"{total} and live" if any(_is_live(track) for track in tracks) else f"{total} in all"
+    total = clock(sum(track.length_ms for track in tracks if not track.is_live))
+    return f"{total} and live" if any(track.is_live for track in tracks) else f"{total} in all"
 
 
 def _summary(length: int, entries: Sequence[Entry], page: int, pages: int) -> str:

@@ -17,6 +17,7 @@ from tonearm.discord.components import (
     row,
     text,
 )
+from tonearm.discord.text import count
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.premium.grants import Access, Source
 from tonearm.premium.plans import PLANS, SWITCHES, Feature, Plan, Shelf
@@ -96,6 +97,14 @@ def settings_message(settings: GuildSettings) -> Message:
     return body
 
 
+def always_on_message(settings: GuildSettings) -> Message:
+    """What 24/7 was set to, told to all: what it means for them."""
+    if settings.always_on:
+        return message(container(SETTINGS_COLOUR, text("🌙 24/7 is on: I stay, even alone or with nothing to play.")))
+    after = f"{_span(settings.alone_seconds)} alone, or {_span(settings.idle_seconds)} with nothing playing"
+    return message(container(SETTINGS_COLOUR, text(f"🌙 24/7 is off: I leave after {after}.")))
+
+
 def _buttons(plan: Plan, *, trial: bool, shelf: Shelf) -> list[Component]:
     better = [each for each in PLANS.values() if each.id.rank > plan.id.rank]
     made: list[Component] = [button("trial", "start", "Start the trial", style=PRIMARY)] if trial and better else []
@@ -120,6 +129,10 @@ def _ends(access: Access) -> bool:
 def _day(moment: datetime) -> str:
     """In the reader's own zone (Discord's documentation, *Message Formatting*)."""
     return f"<t:{int(moment.timestamp())}:f>"
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds} s" if seconds % 60 else count(seconds // 60, "minute")
 
 
 def _on(value: bool) -> str:

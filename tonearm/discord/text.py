@@ -56,13 +56,6 @@ def linked(text: str, uri: str | None, most: int, *, most_link: int = MAX_LINK) 
     return f"[{escape(line.replace('[', '(').replace(']', ')')) or 'Untitled'}]({address})"
 
 
-def clock(ms: int) -> str:
-    """A length or position: ``3:45``, ``1:02:03``."""
-    minutes, seconds = divmod(max(0, ms) // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 def from_now(at_ms: int) -> str | None:
     """A moment as Discord shows it to each reader, counting by itself: “in 3 minutes”. ``None`` if it can't name it."""
     seconds = at_ms // 1000

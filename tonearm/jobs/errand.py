@@ -15,6 +15,16 @@ class StartTrial(msgspec.Struct, frozen=True, tag="start_trial", omit_defaults=T
     """The guild's one trial begins, and it is the caller's one too."""
 
 
+class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", omit_defaults=True):
+    """The caller wants to pay for ``plan`` (its id) by card."""
+
+    plan: str
+
+
+class ManagePlan(msgspec.Struct, frozen=True, tag="manage_plan", omit_defaults=True):
+    """The caller wants to change or cancel what they pay by card."""
+
+
 class ShowSettings(msgspec.Struct, frozen=True, tag="show_settings", omit_defaults=True):
     """What the guild has set."""
 
@@ -29,7 +39,13 @@ class ChangeSettings(msgspec.Struct, frozen=True, tag="change_settings", omit_de
     announcements: bool | None = None
 
 
-AnyErrand = ShowPlan | StartTrial | ShowSettings | ChangeSettings
+class SetAlwaysOn(msgspec.Struct, frozen=True, tag="247"):
+    """Set whether the bot stays when alone or idle (24/7), and say so to all."""
+
+    on: bool
+
+
+AnyErrand = ShowPlan | StartTrial | Subscribe | ManagePlan | ShowSettings | ChangeSettings | SetAlwaysOn
 
 
 class ErrandJob(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,6 @@ import msgspec
 
 from tonearm.errors import Refused
 from tonearm.music.change import (
-    AlwaysOnSet,
     Change,
     Left,
     Paused,
@@ -20,6 +19,7 @@ from tonearm.music.change import (
     Queued,
     Resumed,
     Skipped,
+    Sought,
     Started,
     Stopped,
     VolumeSet,
@@ -31,6 +31,7 @@ from tonearm.music.track import Entry, Loaded
 from tonearm.premium.gate import require_feature
 from tonearm.premium.plans import FREE, Feature, Plan
 from tonearm.sentences import Sentence
+from tonearm.wording import clock
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -284,6 +285,29 @@ class Leave(msgspec.Struct, frozen=True, tag="leave"):
         return Change(player, "leave", Left(here), played=playing.entry if playing else None)
 
 
+class Seek(msgspec.Struct, frozen=True, tag="seek", omit_defaults=True):
+    """Go to a position of this track, in ms from its beginning. Paused it stays paused."""
+
+    needs_caller: ClassVar[bool] = True
+
+    position_ms: int
+    play: str | None = None
+
+    def apply(self, scene: Scene) -> Change:
+        require_same_channel(scene)
+        playing = require_playing(scene, self.play)
+        track = playing.entry.track
+        if track.is_live:
+            raise Refused(Sentence.LIVE_CANT_SEEK)
+        if not 0 <= self.position_ms < track.length_ms:
+            raise Refused(Sentence.SEEK_RANGE, length=clock(track.length_ms))
+        moved = msgspec.structs.replace(
+            playing, position_ms=self.position_ms, at_ms=scene.now_ms, seeks=playing.seeks + 1
+        )
+        player = msgspec.structs.replace(scene.player, playing=moved)
+        return Change(player, "seek", Sought(track, self.position_ms))
+
+
 class SetVolume(msgspec.Struct, frozen=True, tag="volume"):
     """The volume, in per cent of the track's own."""
 
@@ -300,21 +324,4 @@ class SetVolume(msgspec.Struct, frozen=True, tag="volume"):
         return Change(player, "volume", VolumeSet(self.volume))
 
 
-class AlwaysOn(msgspec.Struct, frozen=True, tag="247"):
-    """Stay in the channel when alone or idle, or leave again after a while."""
-
-    needs_caller: ClassVar[bool] = True
-
-    on: bool
-
-    def apply(self, scene: Scene) -> Change:
-        if scene.player.voice_channel is not None:
-            require_same_channel(scene)
-        if self.on:
-            scene.require(Feature.ALWAYS_ON)
-        settings = scene.settings
-        player = msgspec.structs.replace(scene.player, always_on=self.on)
-        return Change(player, "247", AlwaysOnSet(self.on, settings.alone_seconds, settings.idle_seconds))
-
-
-AnyAction = Play | Pause | Resume | Skip | Stop | Leave | SetVolume | AlwaysOn
+AnyAction = Play | Pause | Resume | Skip | Stop | Leave | Seek | SetVolume

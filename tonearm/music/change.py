@@ -74,19 +74,16 @@ class Left(msgspec.Struct, frozen=True):
     channel: int
 
 
+class Sought(msgspec.Struct, frozen=True):
+    track: Track
+    position_ms: int
+
+
 class VolumeSet(msgspec.Struct, frozen=True):
     volume: int
 
 
-class AlwaysOnSet(msgspec.Struct, frozen=True):
-    """24/7 is on or off. ``alone_seconds`` and ``idle_seconds``: after so long it leaves while it is off."""
-
-    on: bool
-    alone_seconds: int
-    idle_seconds: int
-
-
-Outcome = Started | Queued | Paused | Resumed | Skipped | Stopped | Left | VolumeSet | AlwaysOnSet
+Outcome = Started | Queued | Paused | Resumed | Skipped | Stopped | Left | Sought | VolumeSet
 
 
 class Change(msgspec.Struct, frozen=True):

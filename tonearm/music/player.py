@@ -25,7 +25,8 @@ class Playing(msgspec.Struct, frozen=True):
     """The track that plays.
 
     ``play`` names this one start of it and goes out with the track, so that events and buttons say which start they
-    mean. ``position_ms`` was true at ``at_ms``. Who skips before ``heard_from_ms`` means the track before.
+    mean. ``position_ms`` was true at ``at_ms``. Who skips before ``heard_from_ms`` means the track before. ``seeks`` is
+    how often somebody chose another position.
     """
 
     play: str
@@ -33,6 +34,7 @@ class Playing(msgspec.Struct, frozen=True):
     position_ms: int
     at_ms: int
     heard_from_ms: int
+    seeks: int = 0
 
 
 class PlayerMessage(msgspec.Struct, frozen=True):
@@ -45,8 +47,8 @@ class PlayerMessage(msgspec.Struct, frozen=True):
 class Player(msgspec.Struct, frozen=True, omit_defaults=True):
     """A guild's player. ``voice_channel`` is where it should be connected, ``text_channel`` where it speaks.
 
-    ``wished_volume`` is there while the plan does not allow it. ``always_on`` is the last word about 24/7 (``None``:
-    as the guild's settings say). ``alone_at_ms`` and ``idle_at_ms`` are when it leaves by itself.
+    ``wished_volume`` is there while the plan does not allow it. ``alone_at_ms`` and ``idle_at_ms`` are when it leaves
+    by itself.
     """
 
     voice_channel: int | None = None
@@ -57,7 +59,6 @@ class Player(msgspec.Struct, frozen=True, omit_defaults=True):
     last_play: str = ""
     message: PlayerMessage | None = None
     wished_volume: int = 0
-    always_on: bool | None = None
     alone_at_ms: int | None = None
     idle_at_ms: int | None = None
 

@@ -29,12 +29,11 @@ def due_ms(player: Player, timer: Timer) -> int | None:
 
 
 def stays(scene: Scene) -> bool:
-    """Whether the bot stays whatever happens (24/7): it is wished for, and the plan allows it.
+    """Whether the bot stays whatever happens (24/7): the guild has set it, and the plan allows it.
 
-    Where nobody knows the plan, a wish that was granted once holds.
+    Where nobody knows the plan, what was allowed once holds.
     """
-    wish = scene.settings.always_on if scene.player.always_on is None else scene.player.always_on
-    return wish and (not scene.plan_known or scene.plan.limit(Feature.ALWAYS_ON) > 0)
+    return scene.settings.always_on and (not scene.plan_known or scene.plan.limit(Feature.ALWAYS_ON) > 0)
 
 
 def settled(scene: Scene) -> Player:

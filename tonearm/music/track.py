@@ -21,6 +21,11 @@ class Track(msgspec.Struct, frozen=True, omit_defaults=True):
     source: str = ""
     is_stream: bool = False
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it has no length, and so no positions either."""
+        return self.is_stream or self.length_ms <= 0
+
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A track that somebody asked for. ``id`` is derived from the job that added it, so adding twice adds once."""

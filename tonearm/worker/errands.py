@@ -9,8 +9,8 @@ import msgspec
 
 from tonearm.cache import TermsCache
 from tonearm.discord.components import Message, private
-from tonearm.discord.office import plan_message, settings_message
-from tonearm.jobs.errand import ChangeSettings, ErrandJob, ShowPlan, ShowSettings, StartTrial
+from tonearm.discord.office import always_on_message, plan_message, settings_message
+from tonearm.jobs.errand import ChangeSettings, ErrandJob, SetAlwaysOn, ShowPlan, ShowSettings, StartTrial
 from tonearm.jobs.job import Answer
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.postgres import grants, guild_settings
@@ -66,6 +66,8 @@ class Office:
             case ShowSettings():
                 settings = await guild_settings.fetch_guild_settings(self._pool, job.guild)
                 return _answer(job, settings_message(settings))
+            case SetAlwaysOn(on):
+                return await self._changing(job, lambda connection: self._set_always_on(connection, job, on))
             case ChangeSettings() as change:
                 return await self._changing(job, lambda connection: self._change(connection, job, change))
 
@@ -82,10 +84,17 @@ class Office:
         await grants.record_in(connection, job.guild, Source.TRIAL, str(job.guild), event, now=now, asked=True)
         return _answer(job, self._plan(await grants.fetch_grants_in(connection, job.guild), now))
 
+    async def _set_always_on(self, connection: Connection, job: ErrandJob, on: bool) -> Answer:
+        after = await self._save(connection, job.guild, ChangeSettings(always_on=on))
+        return Answer(msgspec.Raw(msgspec.json.encode(always_on_message(after))), lasting=True)
+
     async def _change(self, connection: Connection, job: ErrandJob, change: ChangeSettings) -> Answer:
-        before = await guild_settings.fetch_in(connection, job.guild)
+        return _answer(job, settings_message(await self._save(connection, job.guild, change)))
+
+    async def _save(self, connection: Connection, guild: int, change: ChangeSettings) -> GuildSettings:
+        before = await guild_settings.fetch_in(connection, guild)
         after = _changed(before, change)
-        theirs = await grants.fetch_grants_in(connection, job.guild)
+        theirs = await grants.fetch_grants_in(connection, guild)
         plan = judge(theirs, self._clock(), base=self._base).plan
         # What was saved under another plan stays; only what is new has to be allowed.
         if after.always_on and not before.always_on:
@@ -93,8 +102,8 @@ class Office:
         if after.default_volume > before.default_volume:
             require_feature(plan, Feature.VOLUME, after.default_volume)
         if after != before:
-            await guild_settings.save_in(connection, job.guild, after)
-        return _answer(job, settings_message(after))
+            await guild_settings.save_in(connection, guild, after)
+        return after
 
     def _plan(self, theirs: tuple[Grant, ...], now: datetime) -> Message:
         access = judge(theirs, now, base=self._base)

@@ -17,7 +17,7 @@ from interactions.api.problems import BASE, not_found
 from interactions.api.resources.player import TrackView, track_view
 from tonearm.errors import Problem, Refused
 from tonearm.jobs.job import CONTROL_VALID_MS, PLAY_VALID_MS, WHERE_IT_PLAYS, Job, Result, decode_result
-from tonearm.music.actions import AnyAction, Pause, Play, Resume, SetVolume, Skip, Stop
+from tonearm.music.actions import AnyAction, Pause, Play, Resume, Seek, SetVolume, Skip, Stop
 from tonearm.music.change import Where
 from tonearm.music.player import MAX_VOLUME
 from tonearm.music.track import Track
@@ -33,6 +33,9 @@ KEPT_FOR_THE_REST_S = 0.25
 
 MOST_TRACKS = 50
 """Tracks of a job that are told."""
+
+MOST_MS = 2**53 - 1
+"""The greatest whole number that every JSON parser reads exactly."""
 
 _WAIT = re.compile(r"(?:^|,|;)\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:$|,|;)", re.IGNORECASE)
 _JOB = re.compile("[0-9a-f]{64}")
@@ -51,6 +54,12 @@ class PlayWish(MusicWish, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     query: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern="\\S")]
     where: Literal["end", "next", "now"] = "end"
+
+
+class SeekWish(MusicWish, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The position, in ms from the track's beginning."""
+
+    position_ms: Annotated[int, msgspec.Meta(ge=0, le=MOST_MS)]
 
 
 class VolumeWish(MusicWish, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -108,6 +117,12 @@ async def skip(call: Call) -> Reply:
 async def stop(call: Call) -> Reply:
     """Silence, and an empty queue."""
     return await _do(call, Stop())
+
+
+@operation("POST", "/music/seek", scope="music:write", body=SeekWish, answer=JobView, statuses=(200, 202))
+async def seek(call: Call) -> Reply:
+    """Goes to a position of the track that plays."""
+    return await _do(call, Seek(call.body.position_ms))
 
 
 @operation("POST", "/music/volume", scope="music:write", body=VolumeWish, answer=JobView, statuses=(200, 202))

@@ -18,7 +18,7 @@ from tests.support.interactions.signed import (
 )
 from tests.support.interactions.stub_node import answer
 from tonearm.jobs.job import CONTROL_VALID_MS, PLAY_VALID_MS
-from tonearm.music.actions import Leave, Pause, Play, Resume, SetVolume, Skip, Stop
+from tonearm.music.actions import Leave, Pause, Play, Resume, Seek, SetVolume, Skip, Stop
 from tonearm.music.change import Change, QueueChange, Where
 from tonearm.music.player import Player, Playing
 from tonearm.music.track import Entry, Track
@@ -77,6 +77,7 @@ async def test_a_play_becomes_a_job_and_its_answer_the_response(http, node):
         (command("stop"), Stop()),
         (command("leave"), Leave()),
         (command("volume", percent=30), SetVolume(30)),
+        (command("seek", to="1:30"), Seek(90_000)),
         (click("v1:pause:abc"), Pause("abc")),
         (click("v1:resume:abc"), Resume("abc")),
         (click("v1:skip:abc"), Skip("abc")),

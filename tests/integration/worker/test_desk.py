@@ -10,7 +10,7 @@ from tests.support.discord_api import DiscordApi, Interaction, deferred
 from tests.support.interactions.signed import snowflake
 from tonearm.discord.rest import RestClient
 from tonearm.errors import Refused
-from tonearm.jobs.errand import ChangeSettings, ErrandJob, ShowPlan, StartTrial
+from tonearm.jobs.errand import ChangeSettings, ErrandJob, SetAlwaysOn, ShowPlan, StartTrial
 from tonearm.jobs.job import Reply, decode_answer
 from tonearm.postgres import grants
 from tonearm.postgres.guild_settings import fetch_guild_settings
@@ -163,6 +163,24 @@ async def test_a_refusal_names_the_plan_and_changes_nothing(world, pool):
     assert answer.private
     assert "**Premium**" in msgspec.json.encode(answer.message).decode()
     assert (await fetch_guild_settings(pool, GUILD)).idle_seconds == 900
+
+
+async def test_24_7_is_the_setting_and_told_to_all(world, pool):
+    async with world.desk():
+        await world.hand(job(SetAlwaysOn(True)))
+        _, refusal = await world.heard()
+        await world.hand(job(StartTrial(), 2))
+        await world.heard()
+        await world.hand(job(SetAlwaysOn(True), 3))
+        _, answer = await world.heard()
+        assert (await fetch_guild_settings(pool, GUILD)).always_on
+        await world.hand(job(ChangeSettings(always_on=False), 4))
+        await world.heard()
+    assert refusal.private
+    assert "does not include 24/7" in msgspec.json.encode(refusal.message).decode()
+    assert (answer.private, answer.lasting) == (False, True)
+    assert "24/7 is on" in msgspec.json.encode(answer.message).decode()
+    assert not (await fetch_guild_settings(pool, GUILD)).always_on
 
 
 async def test_what_breaks_is_answered_kept_and_stands_in_nobodys_way(world):

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import AsyncMock, MagicMock, create_autospec
 
 import discord
+import msgspec
 import pytest
 
 from tests.support.scenes import HERE, NOW, busy, idle
@@ -21,6 +22,7 @@ from voice_nodes.converger import JOIN_FAILED, Converger
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound, Wanted
 from voice_nodes.voicelink import VoiceLink
+from voice_nodes.wishes import Actual
 
 
 class World:
@@ -64,9 +66,9 @@ class World:
         self.link.linked.set()
         self.link.channel = channel
 
-    def _update(self, guild: int, wanted: Wanted, *, new_track: bool) -> None:
+    def _update(self, guild: int, wanted: Wanted, *, new_track: bool, seek: bool = False) -> None:
         assert guild == GUILD
-        self._note("update", (wanted, new_track))
+        self._note("seek" if seek else "update", (wanted, new_track))
 
     async def next(self) -> tuple[str, Any]:
         return await asyncio.wait_for(self.calls.get(), 5)
@@ -123,6 +125,44 @@ async def test_pause_and_volume_do_not_begin_the_track_again(world: World) -> No
     world.converger.show(busy(paused=False, volume=30))
     _, (wanted, new_track) = await world.next()
     assert (wanted.volume, new_track) == (30, False)
+
+
+def sought(player: Player, position_ms: int) -> Player:
+    assert player.playing is not None
+    playing = msgspec.structs.replace(player.playing, position_ms=position_ms, seeks=player.playing.seeks + 1)
+    return msgspec.structs.replace(player, playing=playing)
+
+
+async def test_each_seek_is_done_once_and_the_track_is_not_begun_again(world: World) -> None:
+    once = sought(busy(), 70_000)
+    await playing(world, busy())
+    for player in (once, sought(once, 70_000)):
+        world.converger.show(player)
+        name, (wanted, new_track) = await world.next()
+        assert (name, wanted.position_ms, new_track) == ("seek", player.position_ms(NOW), False)
+        world.converger.show(player)
+    world.converger.show(msgspec.structs.replace(player, volume=30))
+    assert await world.names(1) == ["update"]
+
+
+@pytest.mark.parametrize(("there_ms", "done"), [(69_000, []), (12_000, ["seek"])])
+async def test_a_seek_that_was_lost_with_its_node_is_done_by_the_next(
+    world: World, there_ms: int, done: list[str]
+) -> None:
+    player = sought(busy(), 70_000)
+    assert player.playing is not None
+    world.link = create_autospec(VoiceLink, instance=True)
+    world.link.linked = asyncio.Event()
+    world.link.linked.set()
+    world.link.channel = MagicMock(id=HERE)
+    world.converger.hold()
+    world.converger.show(player)
+    world.now = player.playing.at_ms
+    world.converger.observe(Actual(player.playing.play, there_ms, False, player.volume, True), 0)
+    if not done:
+        world.converger.show(msgspec.structs.replace(player, volume=30))
+        done = ["update"]
+    assert await world.names(1) == done
 
 
 async def test_the_end_of_the_music_is_told_to_lavalink(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Volumes: what we mean, and the number that Lavalink needs for it."""
+"""What Lavalink is told: volumes, which are other numbers there, and positions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_nodes.wishes import number_for, percent_of
+from voice_nodes.wishes import Wanted, number_for, percent_of, request_for
 
 
 def test_half_is_half_of_the_level_and_all_is_left_alone() -> None:
@@ -18,3 +18,11 @@ def test_half_is_half_of_the_level_and_all_is_left_alone() -> None:
 @given(st.integers(0, 200))
 def test_what_is_asked_for_is_read_again(percent: int) -> None:
     assert abs(percent_of(number_for(percent)) - percent) <= (1 if percent <= 100 else 3)
+
+
+def test_a_position_goes_with_a_new_track_or_a_seek_and_never_with_another_change() -> None:
+    wanted = Wanted("p", "encoded", 7_000, False, 100)
+    assert "position" not in request_for(wanted, new_track=False)
+    assert request_for(wanted, new_track=True)["position"] == 7_000
+    sought = request_for(wanted, new_track=False, seek=True)
+    assert (sought["position"], "track" in sought) == (7_000, False)

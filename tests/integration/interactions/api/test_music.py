@@ -8,7 +8,7 @@ import pytest
 from tests.support.api.serving import CHANNEL, GUILD, OTHER, USER, make_caller, problem, serving
 from tests.support.scenes import busy, entry, track
 from tonearm.jobs.job import WHERE_IT_PLAYS, Result, encode
-from tonearm.music.actions import Pause, Play, SetVolume
+from tonearm.music.actions import Pause, Play, Seek, SetVolume
 from tonearm.music.change import Change, QueueChange, Queued
 from tonearm.redis import guilds, keys
 from tonearm.redis.results import fetch_log
@@ -80,6 +80,14 @@ async def test_the_same_wish_is_one_job_even_where_the_answer_was_lost(caller, n
     assert again.json()["id"] == first.json()["id"]
     assert (again.status_code, again.json()["status"]) == (200, "done")
     assert await redis_client.xlen(keys.jobs(0)) == 0
+
+
+async def test_a_seek_carries_its_position(caller, node):
+    await plays(node)
+    assert (await caller.post("/music/seek", {**WISH, "position_ms": 90_000})).status_code == 202
+    assert (await node.take())[1].action == Seek(90_000)
+    for wrong in (-1, 1.5, "90000", 2**53):
+        assert problem(await caller.post("/music/seek", {**WISH, "position_ms": wrong})) == "invalid"
 
 
 @pytest.mark.parametrize("what", ["pause", "resume", "skip", "stop"])

@@ -11,7 +11,7 @@ from interactions.commands.declare import button, command
 from tonearm.errors import StartFailed
 from tonearm.jobs.job import CONTROL_VALID_MS, PLAY_VALID_MS
 
-PUBLIC = {"play", "pause", "resume", "skip", "stop", "leave", "volume", "247"}
+PUBLIC = {"play", "pause", "resume", "skip", "stop", "leave", "seek", "volume", "247"}
 READING = {"queue", "nowplaying", "help"}
 PRIVATE = {*READING, "premium", "settings"}
 

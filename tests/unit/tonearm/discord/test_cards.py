@@ -21,13 +21,13 @@ from tests.support.messages import (
 from tonearm.discord import cards
 from tonearm.discord.components import private
 from tonearm.music.change import (
-    AlwaysOnSet,
     Left,
     Outcome,
     Paused,
     Queued,
     Resumed,
     Skipped,
+    Sought,
     Started,
     Stopped,
     VolumeSet,
@@ -135,11 +135,10 @@ OUTCOMES: list[tuple[Outcome, list[str]]] = [
     (Stopped(0), ["Stopped."]),
     (Stopped(1), ["1 waiting track removed"]),
     (Left(77), ["<#77>", "kept: 3 tracks"]),
+    (Sought(SONG, 61_000), ["[Blue in Green]", "is at 1:01 of 3:45"]),
     (VolumeSet(70), ["**70%**", "▰" * 7 + "▱" * 3]),
     (VolumeSet(0), ["🔇", "**0%**"]),
     (VolumeSet(200), ["**200%**", "▰" * 10]),
-    (AlwaysOnSet(True, 300, 90), ["24/7 is on"]),
-    (AlwaysOnSet(False, 300, 90), ["24/7 is off", "5 minutes alone", "90 s with nothing playing"]),
 ]
 
 

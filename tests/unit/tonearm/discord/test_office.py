@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from playground.twin.checks import check_message
-from tonearm.discord.office import plan_message, settings_message
+from tonearm.discord.office import always_on_message, plan_message, settings_message
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.premium.grants import Grant, Source, judge
 from tonearm.premium.plans import PlanId, shelf
@@ -52,3 +52,12 @@ def test_settings_show_what_is_chosen():
     selects = [c for row in body["components"] if row["type"] == 1 for c in row["components"] if c["type"] == 3]
     chosen = [option["value"] for select in selects for option in select["options"] if option["default"]]
     assert chosen == ["75", "always_on"]
+
+
+@pytest.mark.parametrize(
+    ("on", "said"), [(True, ["24/7 is on"]), (False, ["24/7 is off", "5 minutes alone", "90 s with nothing playing"])]
+)
+def test_24_7_says_what_it_means(on, said):
+    body = always_on_message(GuildSettings(alone_seconds=300, idle_seconds=90, always_on=on))
+    assert check_message(body) == []
+    assert all(words in body["components"][0]["components"][0]["content"] for words in said)

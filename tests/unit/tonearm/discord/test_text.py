@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.messages import NASTY, addresses, words
-from tonearm.discord.text import clock, count, from_now, linked, web_address
-from tonearm.wording import escape, plain, shown
+from tonearm.discord.text import count, from_now, linked, web_address
+from tonearm.wording import clock, escape, plain, shown
 
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<address>https?://[^\s()<>\[\]\"\\]+)\)")

@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 
 from tests.support.scenes import ELSEWHERE, HERE, NOW, TEXT, USER, busy, entry, idle, loaded, scene, track
 from tonearm.errors import Refused
-from tonearm.music.actions import AnyAction, Leave, Pause, Play, Resume, SetVolume, Skip, Stop
-from tonearm.music.change import Left, Paused, QueueChange, Queued, Resumed, Skipped, Started, Stopped, VolumeSet, Where
+from tonearm.music.actions import AnyAction, Leave, Pause, Play, Resume, Seek, SetVolume, Skip, Stop
+from tonearm.music.change import (
+    Left,
+    Paused,
+    QueueChange,
+    Queued,
+    Resumed,
+    Skipped,
+    Sought,
+    Started,
+    Stopped,
+    VolumeSet,
+    Where,
+)
 from tonearm.music.player import HEARD_AFTER_MS, MAX_QUEUE, MAX_VOLUME, Player
 from tonearm.music.track import Entry
 from tonearm.sentences import Sentence
@@ -27,7 +39,7 @@ def refusal(action: AnyAction, player: Player, **changes: Any) -> Sentence:
 
 # Who may do what, where.
 
-CONTROLS: list[AnyAction] = [Pause(), Resume(), Skip(), Stop(), Leave(), SetVolume(50)]
+CONTROLS: list[AnyAction] = [Pause(), Resume(), Skip(), Stop(), Leave(), Seek(5_000), SetVolume(50)]
 
 
 @pytest.mark.parametrize("action", CONTROLS)
@@ -45,7 +57,7 @@ def test_controls_are_for_those_who_listen(action: AnyAction, player: Player, ch
     assert f"<#{HERE}>" in str(caught.value)
 
 
-@pytest.mark.parametrize("action", [Pause(), Resume(), Skip(), Stop()])
+@pytest.mark.parametrize("action", [Pause(), Resume(), Skip(), Stop(), Seek(0)])
 def test_there_must_be_something_to_control(action: AnyAction) -> None:
     assert refusal(action, idle()) is Sentence.NOTHING_PLAYING
 
@@ -307,6 +319,36 @@ def test_volumes(volume: int) -> None:
         assert change.outcome == VolumeSet(volume)
     else:
         assert refusal(SetVolume(volume), player) is Sentence.VOLUME_RANGE
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_seek_is_a_position_from_now_on(paused: bool) -> None:
+    player = PAUSED if paused else busy()
+    assert player.playing is not None
+    change = Seek(150_000, player.playing.play).apply(scene(player))
+    after = change.player.playing
+    assert after == msgspec.structs.replace(player.playing, position_ms=150_000, at_ms=NOW, seeks=1)
+    assert change.player == msgspec.structs.replace(player, playing=after)
+    assert change.player.position_ms(NOW + 1_000) == (150_000 if paused else 151_000)
+    assert change.outcome == Sought(player.playing.entry.track, 150_000)
+    assert (change.queue, change.played) == (QueueChange(), None)
+
+
+@pytest.mark.parametrize("position", [-1, 200_000, 10**12])
+def test_a_position_lies_within_the_track(position: int) -> None:
+    with pytest.raises(Refused) as caught:
+        Seek(position).apply(scene(busy()))
+    assert caught.value.sentence is Sentence.SEEK_RANGE
+    assert "3:20" in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"is_stream": True}, {"length_ms": 0}])
+def test_what_is_live_has_no_positions(changes: dict[str, Any]) -> None:
+    player = busy()
+    assert player.playing is not None
+    live = msgspec.structs.replace(player.playing.entry.track, **changes)
+    playing = msgspec.structs.replace(player.playing, entry=Entry("old:live", live, 7))
+    assert refusal(Seek(0), msgspec.structs.replace(player, playing=playing)) is Sentence.LIVE_CANT_SEEK
 
 
 # What all have in common.

@@ -4,9 +4,8 @@ import pytest
 
 from tests.support.scenes import ELSEWHERE, busy, entry, idle, loaded, scene
 from tonearm.errors import Refused
-from tonearm.music.actions import AlwaysOn, AnyAction, Play, SetVolume
-from tonearm.music.change import AlwaysOnSet, Queued, Started
-from tonearm.music.guild_settings import GuildSettings
+from tonearm.music.actions import AnyAction, Play, SetVolume
+from tonearm.music.change import Queued, Started
 from tonearm.music.player import MAX_QUEUE, Player
 from tonearm.premium.plans import FREE, PLANS, PREMIUM, PRO, Feature, Plan
 from tonearm.sentences import Sentence
@@ -62,23 +61,6 @@ def test_who_is_elsewhere_is_told_so_first() -> None:
 
 def test_without_knowing_the_plan_nothing_is_sold() -> None:
     assert refused(SetVolume(150), busy(), FREE, plan_known=False).sentence is Sentence.PLAN_UNKNOWN
-    assert refused(AlwaysOn(True), busy(), FREE, plan_known=False).sentence is Sentence.PLAN_UNKNOWN
-
-
-def test_always_on_is_for_those_who_have_it_and_may_always_be_turned_off() -> None:
-    refusal = refused(AlwaysOn(True), busy(), FREE)
-    assert refusal.sentence is Sentence.PLAN_LACKS
-    assert "24/7" in str(refusal)
-    assert "**Premium**" in str(refusal)
-    settings = GuildSettings(alone_seconds=60, idle_seconds=120)
-    change = AlwaysOn(True).apply(scene(busy(), plan=PREMIUM, settings=settings))
-    assert (change.player.always_on, change.outcome) == (True, AlwaysOnSet(True, 60, 120))
-    assert AlwaysOn(False).apply(scene(busy(always_on=True), plan=FREE)).player.always_on is False
-
-
-def test_always_on_is_asked_for_from_the_channel_of_the_player() -> None:
-    assert refused(AlwaysOn(True), busy(), PRO, caller_channel=ELSEWHERE).sentence is Sentence.OTHER_CHANNEL
-    assert AlwaysOn(True).apply(scene(Player(), caller_channel=None)).player == Player(always_on=True)
 
 
 def test_the_queue_keeps_its_first_track() -> None:

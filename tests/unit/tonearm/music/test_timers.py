@@ -62,31 +62,30 @@ def test_what_is_not_known_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "setting", "plan", "known", "expected"),
+    ("setting", "plan", "known", "expected"),
     [
-        (True, False, PREMIUM, True, True),
-        (True, False, FREE, True, False),
-        (True, False, FREE, False, True),
-        (None, True, PRO, True, True),
-        (None, False, PRO, True, False),
-        (False, True, PRO, True, False),
+        (True, PREMIUM, True, True),
+        (True, FREE, True, False),
+        (True, FREE, False, True),
+        (False, PRO, True, False),
+        (False, FREE, False, False),
     ],
 )
-def test_who_stays(wish: bool | None, setting: bool, plan: Plan, known: bool, expected: bool) -> None:
+def test_who_stays(setting: bool, plan: Plan, known: bool, expected: bool) -> None:
     settings = GuildSettings(always_on=setting)
-    seen = scene(idle(always_on=wish), plan=plan, plan_known=known, settings=settings, alone=True)
+    seen = scene(idle(), plan=plan, plan_known=known, settings=settings, alone=True)
     assert stays(seen) is expected
     if known:
         assert (timers(settled(seen)) == (None, None)) is expected
 
 
 def test_a_plan_that_ends_locks_24_7_and_a_new_one_unlocks_it() -> None:
-    player = at(idle(always_on=True), plan=PREMIUM, alone=True)
+    settings = msgspec.structs.replace(SETTINGS, always_on=True)
+    player = at(idle(), plan=PREMIUM, alone=True, settings=settings)
     assert timers(player) == (None, None)
-    locked = at(player, plan=FREE, alone=True)
+    locked = at(player, plan=FREE, alone=True, settings=settings)
     assert timers(locked) == (NOW + 60_000, NOW + 120_000)
-    assert locked.always_on is True
-    assert timers(at(locked, plan=PREMIUM, alone=True)) == (None, None)
+    assert timers(at(locked, plan=PREMIUM, alone=True, settings=settings)) == (None, None)
 
 
 def test_a_volume_beyond_the_plan_is_kept_as_a_wish() -> None:
@@ -141,7 +140,7 @@ def test_what_is_due_is_done() -> None:
         (msgspec.structs.replace(WAITING, alone_at_ms=NOW + 90_000), {}),  # alone again, since later
         (msgspec.structs.replace(WAITING, alone_at_ms=None), {}),
         (Player(), {}),  # it left, and the timer with it
-        (msgspec.structs.replace(WAITING, always_on=True), {"plan": PRO}),
+        (WAITING, {"plan": PRO, "settings": msgspec.structs.replace(SETTINGS, always_on=True)}),
     ],
 )
 def test_what_is_not_due_any_more_does_nothing(player: Player, changes: dict[str, Any]) -> None:
@@ -162,7 +161,6 @@ players = st.builds(
     voice_channel=st.none() | st.just(HERE),
     volume=st.integers(0, 200),
     wished_volume=st.integers(0, 200),
-    always_on=st.none() | st.booleans(),
     alone_at_ms=st.none() | st.integers(NOW - 1_000, NOW + 1_000),
     idle_at_ms=st.none() | st.integers(NOW - 1_000, NOW + 1_000),
 )
