@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from playground.twin.control.server import Control
+from playground.twin.endpoints import Endpoints
 from playground.twin.gateway.hub import GatewayHub
 from playground.twin.gateway.settings import GatewaySettings
 from playground.twin.interactions.answering import Answers
@@ -102,7 +103,18 @@ class Twin:
             OSError: the port is taken.
         """
         await self.voice.start()
-        services = Services(self.world, self.messages, self.records, self.answers, self.desk, self.hub, self.journal)
+        services = Services(
+            self.world,
+            self.messages,
+            self.records,
+            self.answers,
+            self.desk,
+            self.hub,
+            self.journal,
+            self.builder,
+            self.events,
+            Endpoints(self.journal, self.desk.signer),
+        )
         app = web.Application(client_max_size=32 * 1024 * 1024)
         app.add_routes([web.get("/gateway", self.hub.connect), web.get("/gateway/", self.hub.connect)])
         app.add_routes(Rest(services, self.schemas, self.limiter, self.holds).routes())

@@ -27,11 +27,15 @@ class WebhookEvents:
 
     Attributes:
         url: where events are posted; None drops them.
+        enabled: the developer switched them on.
+        types: the events that are told; None for all.
         delays: seconds between the attempts.
     """
 
     def __init__(self, world: World, journal: Journal, signer: Signer) -> None:
         self.url: str | None = None
+        self.enabled = True
+        self.types: list[str] | None = None
         self.delays: tuple[float, ...] = DELAYS
         self._world = world
         self._journal = journal
@@ -46,13 +50,17 @@ class WebhookEvents:
 
     async def ping(self) -> Sent | None:
         """Send a PING once, as Discord does when the URL is saved; None without a URL."""
-        return await self._post({"version": 1, "application_id": str(self._world.application_id), "type": PING})
+        return await self._post(self.ping_payload())
+
+    def ping_payload(self) -> Json:
+        """Return a PING."""
+        return {"version": 1, "application_id": str(self._world.application_id), "type": PING}
 
     def tell(self, kind: str, data: Json) -> None:
         """Deliver an event in the background."""
         event = {"type": kind, "timestamp": timestamp(), "data": data}
         about = {"version": 1, "application_id": str(self._world.application_id), "type": EVENT, "event": event}
-        if self.url is not None:
+        if self.url is not None and self.enabled and (self.types is None or kind in self.types):
             self._tasks.start(self._deliver(kind, about), f"webhook event {kind}")
 
     async def _deliver(self, kind: str, payload: Json) -> None:

@@ -64,8 +64,8 @@ async def set_interactions_url(twin: Twin, url: str | None) -> None:
 
 
 async def set_events_url(twin: Twin, url: str | None, delays: list[float] | None = None) -> None:
-    """Say where webhook events are posted, and after how many seconds again when they are refused."""
-    twin.events.url = url
+    """Say where all webhook events are posted, and after how many seconds again when they are refused."""
+    twin.events.url, twin.events.enabled, twin.events.types = url, url is not None, None
     if delays is not None:
         twin.events.delays = tuple(delays)
 

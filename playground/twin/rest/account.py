@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from playground.twin import payloads
+from playground.twin.errors import DiscordError, Problem, invalid_form
 from playground.twin.model import Json
 from playground.twin.rest.calls import Call, Result, Route, Services
+
+DISABLED, ENABLED = 1, 2
+"""Application event webhook status."""
+
+INTERACTIONS_URL, EVENTS_URL = "interactions_endpoint_url", "event_webhooks_url"
+MODELLED = {INTERACTIONS_URL, EVENTS_URL, "event_webhooks_status", "event_webhooks_types"}
 
 
 def application(services: Services) -> Json:
@@ -34,8 +41,9 @@ def application(services: Services) -> Json:
         "team": None,
         "eligible_oauth2_scopes": ["bot", "applications.commands"],
         "rpc_origins": [],
-        "event_webhooks_url": None,
-        "event_webhooks_status": 1,
+        "event_webhooks_url": services.events.url,
+        "event_webhooks_status": ENABLED if services.events.enabled and services.events.url else DISABLED,
+        "event_webhooks_types": services.events.types or [],
     }
 
 
@@ -63,10 +71,48 @@ async def _application(services: Services, _: Call) -> Result:
     return Result(application(services))
 
 
+async def _edit_application(services: Services, call: Call) -> Result:
+    """Nothing is changed where a URL can't be verified."""
+    changes = call.object()
+    if unknown := changes.keys() - MODELLED:
+        raise DiscordError(400, 0, f"The twin does not model a change of {', '.join(sorted(unknown))}", violation=True)
+    problems = []
+    if url := changes.get(INTERACTIONS_URL):
+        trial = await services.endpoints.try_interactions(url, services.builder.ping().payload)
+        problems += [] if trial.refusal is None else [_UNVERIFIED_INTERACTIONS]
+    if url := changes.get(EVENTS_URL):
+        trial = await services.endpoints.try_events(url, services.events.ping_payload())
+        problems += [] if trial.refusal is None else [_UNVERIFIED_EVENTS]
+    if problems:
+        refusal = invalid_form(problems)
+        refusal.violation = False  # a correct bot can't know how its endpoint is reached
+        raise refusal
+    if INTERACTIONS_URL in changes:
+        services.desk.url = changes[INTERACTIONS_URL] or None
+    if EVENTS_URL in changes:
+        services.events.url = changes[EVENTS_URL] or None
+    if (status := changes.get("event_webhooks_status")) is not None:
+        services.events.enabled = status == ENABLED
+    if (types := changes.get("event_webhooks_types")) is not None:
+        services.events.types = list(types)
+    return Result(application(services))
+
+
+_UNVERIFIED_INTERACTIONS = Problem(
+    (INTERACTIONS_URL,),
+    "APPLICATION_INTERACTIONS_ENDPOINT_URL_INVALID",
+    "The specified interactions endpoint url could not be verified.",
+)
+# Discord documents neither; the form is that of the one above.
+_UNVERIFIED_EVENTS = Problem(
+    (EVENTS_URL,), "APPLICATION_EVENT_WEBHOOKS_URL_INVALID", "The specified event webhooks url could not be verified."
+)
+
 ROUTES = [
     Route("GET", "/gateway", _gateway, bot=False),
     Route("GET", "/gateway/bot", _gateway_bot),
     Route("GET", "/users/@me", _me),
     Route("GET", "/applications/@me", _application),
+    Route("PATCH", "/applications/@me", _edit_application),
     Route("GET", "/oauth2/applications/@me", _application),
 ]

@@ -6,15 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from playground.twin.endpoints import Endpoints
 from playground.twin.errors import DiscordError, Problem, invalid_form
 from playground.twin.gateway.hub import GatewayHub
 from playground.twin.interactions.answering import Answers
+from playground.twin.interactions.building import Builder
 from playground.twin.interactions.desk import Desk
 from playground.twin.interactions.records import Interactions
 from playground.twin.journal import Journal
 from playground.twin.messages import Messages
 from playground.twin.model import Json
 from playground.twin.rest.limits import Limit
+from playground.twin.webhook_events import WebhookEvents
 from playground.twin.world import World
 
 
@@ -29,6 +32,9 @@ class Services:
     desk: Desk
     hub: GatewayHub
     journal: Journal
+    builder: Builder
+    events: WebhookEvents
+    endpoints: Endpoints
 
 
 @dataclass(frozen=True, slots=True)
