@@ -63,7 +63,7 @@ api-document: .venv/installed ## write what the API serves from docs/api/openapi
 diagrams: .venv/installed ## write the diagrams that are made from the code
 	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd
 
-lock: .venv/installed ## write requirements/dev.txt from pyproject.toml    [UPGRADE=1]
+lock: .venv/installed ## write the locks, requirements/*.txt, from pyproject.toml    [UPGRADE=1]
 	@$(BIN)/python .ci/lock.py $(if $(UPGRADE),--upgrade)
 
 clean: ## remove what the other targets made

@@ -1,4 +1,4 @@
-"""Writes requirements/dev.txt from pyproject.toml, or checks that it is what would be written.
+"""Writes requirements/*.txt from pyproject.toml, or checks that they are what would be written.
 
 Existing pins are kept unless ``--upgrade``. Where packages come from is what pip is configured to.
 """
@@ -9,9 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
-LOCK = Path("requirements/dev.txt")
+FOLDER = Path("requirements")
+EVERYTHING = "dev"
+IMAGES = ("interactions", "api", "voice", "worker")
+"""The extras that images are made of: their pins are those of the lock of everything, which the tests ran with."""
+BUILD = "build"
+"""The dependency group that builds our own wheel in an image."""
 TIMEOUT = 180
 """Seconds."""
 
@@ -23,28 +29,42 @@ def main() -> int:
     parser.add_argument("--upgrade", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        new = Path(folder, LOCK.name)
-        shutil.copy(LOCK, new)  # where the pins to keep are read from
-        if (code := compile_lock(new, upgrade=asked.upgrade)) != 0:
-            return code
-        if new.read_bytes() == LOCK.read_bytes():
-            print(f"{LOCK} is fresh.")
-            return 0
+        locks = [Path(folder, f"{name}.txt") for name in (EVERYTHING, *IMAGES, BUILD)]
+        for new in locks:
+            old = FOLDER / new.name
+            if old.exists():
+                shutil.copy(old, new)  # where the pins to keep are read from
+            if (code := compile_lock(new, pins=locks[0], upgrade=asked.upgrade)) != 0:
+                return code
+        stale = [new for new in locks if not same(new, FOLDER / new.name)]
         if asked.check:
-            print(f"{LOCK} is not what pyproject.toml asks for: run `make lock`.", file=sys.stderr)
-            return 1
-        LOCK.write_bytes(new.read_bytes())
-        print(f"{LOCK} was written.")
-        return 0
+            for new in stale:
+                print(f"{FOLDER / new.name} is not what pyproject.toml asks for: run `make lock`.", file=sys.stderr)
+            return 1 if stale else 0
+        for new in stale:
+            shutil.copyfile(new, FOLDER / new.name)
+    print(f"Written: {', '.join(new.name for new in stale)}." if stale else "All locks are fresh.")
+    return 0
 
 
-def compile_lock(output: Path, *, upgrade: bool) -> int:
-    """Runs uv's resolver over pyproject.toml for all systems; returns its exit code."""
+def same(new: Path, old: Path) -> bool:
+    """Whether there is such a lock, and with this content."""
+    return old.exists() and old.read_bytes() == new.read_bytes()
+
+
+def compile_lock(output: Path, *, pins: Path, upgrade: bool) -> int:
+    """Runs uv's resolver over pyproject.toml for all systems and Pythons from 3.11; returns its exit code.
+
+    What is locked is told by the name of the file; ``pins`` is the lock that all others agree with.
+    """
     uv = Path(sys.executable).with_name("uv")
+    name = output.stem
+    what = ["--group", name] if name == BUILD else ["--extra", name, "pyproject.toml"]
+    agreement = [] if output == pins else ["--no-annotate", "--constraint", pins]
     return subprocess.run(  # noqa: S603
         [
             *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
-            *("--no-header", "--extra", "dev", "pyproject.toml", "--output-file", output),
+            *("--no-header", *what, "--output-file", output, *agreement),
             *(["--upgrade"] if upgrade else []),
         ],
         env={**os.environ, **index_of_pip()},
@@ -53,6 +73,7 @@ def compile_lock(output: Path, *, upgrade: bool) -> int:
     ).returncode
 
 
+@cache
 def index_of_pip() -> dict[str, str]:
     """For uv, the package indexes that pip is configured to; uv does not read pip's configuration."""
     indexes = {}
