@@ -367,6 +367,7 @@ class GuildActor:
                 dead=letter,
                 result=result,
                 result_to=(job.result_to if job else None) or "",
+                kept_history=self._terms.kept_history,
             )
         )
         before = self._view.player.playing

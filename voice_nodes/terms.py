@@ -7,6 +7,8 @@ from typing import Any
 
 from tonearm.cache import Terms, TermsCache
 from tonearm.music.guild_settings import GuildSettings
+from tonearm.premium.plans import Feature
+from tonearm.redis.guilds import KEPT_HISTORY
 
 
 class GuildTerms:
@@ -27,6 +29,13 @@ class GuildTerms:
     def settings(self) -> GuildSettings:
         """What the guild has set."""
         return self._terms.settings
+
+    @property
+    def kept_history(self) -> int:
+        """Tracks that are remembered."""
+        if not self._terms.known:
+            return KEPT_HISTORY
+        return self._terms.access(self._now_ms()).plan.limit(Feature.HISTORY_LENGTH)
 
     @property
     def judge_again_ms(self) -> int | None:

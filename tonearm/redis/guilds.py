@@ -12,12 +12,15 @@ from tonearm.jobs.job import Answer, DeadLetter, Reply, Result, encode
 from tonearm.music.change import Change
 from tonearm.music.player import Player
 from tonearm.music.track import Entry
+from tonearm.premium.plans import PLANS, Feature
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.handover import KEPT_FOR_SCRIPTS_MS, RECORD_MS
 from tonearm.redis.script import Script
 
-KEPT_HISTORY = 100
+KEPT_HISTORY = max(plan.limit(Feature.HISTORY_LENGTH) for plan in PLANS.values())
+"""Tracks that are remembered where nobody knows the guild's plan: none is forgotten that it may allow."""
+
 KEPT_LOG = 1_000
 KEPT_DEAD = 1_000
 UNCONFIRMED_MS = 1_000
@@ -110,12 +113,14 @@ async def commit(
     dead: DeadLetter | None = None,
     result: Result | None = None,
     result_to: str = "",
+    kept_history: int = KEPT_HISTORY,
 ) -> Committed:
     """Write one step: the state, the queue, the history, the log, the answer and the acknowledgement, or nothing.
 
     Without ``change`` only the answer and the acknowledgement are written (a refusal). ``before`` is what the change
     was made from. ``dead`` tells of a job that is not done, and goes to the dead letters. ``result`` is kept for an
-    hour and told on the channel ``result_to``: no answer is owed to an interaction then.
+    hour and told on the channel ``result_to``: no answer is owed to an interaction then. The history grows to
+    ``kept_history`` tracks; one that is longer stays so, as a lesser plan takes nothing away.
 
     Raises:
         LeaseLost: ``token`` is not the shard's any more. Nothing was written.
@@ -144,7 +149,7 @@ async def commit(
         encode(reply) if answer and reply else b"",
         reply.to if reply else result_to,
         KEPT_FOR_SCRIPTS_MS if result else RECORD_MS,
-        KEPT_HISTORY,
+        kept_history,
         KEPT_LOG,
         UNCONFIRMED_MS,
         guild,

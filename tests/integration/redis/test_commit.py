@@ -330,6 +330,20 @@ async def test_what_is_remembered_is_bounded(store: Store, key: Callable[[int, i
         assert (await store.client.lrange(name, 0, 0))[0] == filled[1]
 
 
+async def test_a_history_grows_to_the_plans_limit_and_a_lesser_plan_takes_nothing_away(store: Store) -> None:
+    name = keys.history(SHARD, store.guild)
+
+    async def play(count: int, limit: int) -> int:
+        for _ in range(count):
+            await store.commit(Change(idle(), "end", played=entry("x")), kept_history=limit)
+        return int(await store.client.llen(name))
+
+    assert await play(5, 3) == 3
+    assert await play(5, 6) == 6
+    assert await play(2, 3) == 6
+    assert await play(1, 7) == 7
+
+
 async def test_ten_thousand_tracks_are_added_in_one_step(store: Store) -> None:
     committed = await store.queue(QueueChange(append=named(*(f"{n}" for n in range(10_000)))))
     assert (committed.view.queue_length, committed.view.first) == (10_000, entry("0"))

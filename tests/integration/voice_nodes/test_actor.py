@@ -19,6 +19,7 @@ from tonearm.cache import Terms, TermsCache
 from tonearm.errors import LeaseLost, Refused
 from tonearm.jobs.job import Reply, decode_answer
 from tonearm.music.actions import AnyAction, Pause, Play, SetVolume, Skip, Stop
+from tonearm.music.change import Where
 from tonearm.music.events import Disconnected, Moved, TrackOver
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.music.player import Player
@@ -272,8 +273,8 @@ async def test_a_database_that_is_away_stops_no_music(world: World) -> None:
 class Known(TermsCache):
     """A guild whose settings are known."""
 
-    def __init__(self, settings: GuildSettings) -> None:
-        self.terms = Terms(settings)
+    def __init__(self, settings: GuildSettings, *, known: bool = True) -> None:
+        self.terms = Terms(settings, known=known)
 
     async def fetch(self, guild: int) -> Terms:
         return self.terms
@@ -330,6 +331,14 @@ async def test_a_timer_that_fell_due_while_nobody_owned_the_guild_fires_once(
     world.terms = Known(GuildSettings(idle_seconds=0 if not alone else 600))
     world.wake()
     assert await left(world, "left alone") == (["left alone"] if alone else [])
+
+
+@pytest.mark.parametrize(("known", "kept"), [(True, 20), (False, 22)])
+async def test_as_many_tracks_are_remembered_as_the_plan_allows(world: World, known: bool, kept: int) -> None:
+    world.terms = Known(GuildSettings(), known=known)
+    for number in range(23):
+        await world.do(Play(f"{number}", Where.NOW))
+    assert await world.redis.llen(keys.history(SHARD, GUILD)) == kept
 
 
 async def test_what_the_plan_forbids_is_a_sentence_of_the_gate(world: World) -> None:

@@ -50,8 +50,7 @@ add(tonumber(ARGV[10]), 0, -1)
 add(tonumber(ARGV[11]), -1, 1)
 
 if ARGV[7] ~= '' then
-  redis.call('LPUSH', KEYS[8], ARGV[7])
-  redis.call('LTRIM', KEYS[8], 0, ARGV[16] - 1)
+  if redis.call('LPUSH', KEYS[8], ARGV[7]) > tonumber(ARGV[16]) then redis.call('RPOP', KEYS[8]) end
 end
 if ARGV[6] ~= '' then
   redis.call('RPUSH', KEYS[9], ARGV[6])
