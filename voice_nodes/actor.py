@@ -43,7 +43,6 @@ T = TypeVar("T")
 IDLE_SECONDS = 600.0
 """After this long without a job, the actor of a guild whose player is nowhere ends."""
 
-
 MOST_ATTEMPTS = 3
 """A job that fails in a way that nobody expected, or whose node does not live to its end, is given up after so many."""
 
@@ -282,7 +281,9 @@ class GuildActor:
         if not job.action.needs_caller:
             return None
         if job.voice_channel is None:
-            return await self._gateway.fetch_caller_channel(self.guild, job.user)
+            # To all wishes but one it is the same whether somebody is elsewhere or nowhere.
+            here = None if isinstance(job.action, Play) else self._view.player.voice_channel
+            return await self._gateway.fetch_caller_channel(self.guild, job.user, here=here)
         return self._view.player.voice_channel if job.voice_channel == WHERE_IT_PLAYS else job.voice_channel
 
     async def _look_up(self, job: Job, caller: int | None) -> Loaded | None:

@@ -11,8 +11,9 @@ from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.telemetry import LOG, VOICE_REJOINS, context
-from voice_nodes.gateway import Gateway, Report
+from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound
+from voice_nodes.listener import Report
 from voice_nodes.restarts import Restarts
 from voice_nodes.voicelink import VoiceLink
 from voice_nodes.wishes import Actual, Wanted

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, cast
 
 import aiohttp
 import discord
@@ -25,6 +25,8 @@ from tonearm.redis.sessions import SavedGateway
 from tonearm.sentences import Sentence
 from tonearm.telemetry import LOG, context
 from voice_nodes import resuming
+from voice_nodes.listener import Listener, Report
+from voice_nodes.whereabouts import EVERYBODY, Whereabouts
 
 FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
 """Close codes after which connecting again cannot help (Discord's documentation, *Gateway Close Event Codes*)."""
@@ -32,54 +34,6 @@ FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
 SEND_TIMEOUT = 2.0
 READY_QUIET = 0.3
 """Seconds. A shard counts as ready when no further guild has come for READY_QUIET."""
-
-
-class Report(NamedTuple):
-    """What Lavalink tells of a player every few seconds; times in ms, a ping of -1 is none."""
-
-    position_ms: int
-    connected: bool
-    ping_ms: int
-
-
-class Listener(Protocol):
-    """Who is told what comes over the gateway and from Lavalink."""
-
-    def bot_moved(self, guild: int, channel: int | None) -> None:
-        """The bot is in ``channel`` now, or in none."""
-
-    def company_changed(self, guild: int, channels: set[int]) -> None:
-        """Somebody else came to, or left, one of ``channels``."""
-
-    def track_over(self, guild: int, play: str, reason: str) -> None:
-        """Lavalink is through with the track of ``play``."""
-
-    def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
-        """The track of ``play`` breaks; its end is reported apart."""
-
-    def voice_closed(self, guild: int, code: int) -> None:
-        """Lavalink's connection to Discord's voice server was closed."""
-
-    def gateway_started(self) -> None:
-        """A new gateway session began: voice connections of the one before are gone."""
-
-    def guild_removed(self, guild: int) -> None:
-        """The bot was removed from a guild. An outage of the guild is not a removal."""
-
-    def guild_joined(self, guild: int) -> None:
-        """The bot was invited to a guild."""
-
-    def guild_available(self, guild: int) -> None:
-        """The outage of a guild is over."""
-
-    def session_away(self, node: wavelink.Node) -> None:
-        """The socket of a Lavalink session is lost; it is being opened again."""
-
-    def player_reported(self, node: wavelink.Node, guild: int, report: Report) -> None:
-        """Lavalink told of the state of one of its players."""
-
-    def session_started(self, node: wavelink.Node, resumed: bool) -> None:
-        """Lavalink knows this session, or has just begun it."""
 
 
 def point_at(api_url: str, gateway_url: str) -> None:
@@ -119,9 +73,10 @@ class Gateway(discord.Client):
         self.ready = asyncio.Event()
         self.resume_from: SavedGateway | None = None
         self._rest = rest
-        self._partial: set[int] = set()
+        self._whereabouts = Whereabouts()
+        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event]
+        resuming.watch(self, self._tell_watchers)
         self._left = False
-        self._known_channels: dict[int, int] = {}
         self._logging_in: asyncio.Task[None] | None = None
         self._listener = listener
         self._before_identify = before_identify
@@ -172,10 +127,7 @@ class Gateway(discord.Client):
         """Go on with the session of another process; to be called before :meth:`run_forever`."""
         await self._async_setup_hook()
         resuming.restore(self, saved, guilds)
-        self._partial = {int(guild["id"]) for guild in guilds}
-        self._known_channels = {
-            int(guild["id"]): int(state["channel_id"]) for guild in guilds for state in guild["voice_states"][:1]
-        }
+        self._whereabouts.take_over(guilds)
         self.resume_from = saved
         self.ready.set()
 
@@ -195,7 +147,11 @@ class Gateway(discord.Client):
 
     def watch(self, on_event: resuming.ON_EVENT) -> None:
         """Tell of each event after it was taken."""
-        resuming.watch(self, on_event)
+        self._watchers.append(on_event)
+
+    def _tell_watchers(self, name: str, data: dict[str, Any]) -> None:
+        for on_event in self._watchers:
+            on_event(name, data)
 
     async def leave_behind(self) -> None:
         """Close the socket so that the session, and with it the bot's voice, outlives it.
@@ -232,21 +188,30 @@ class Gateway(discord.Client):
         state = self.find_guild(guild)._voice_state_for(user)
         return state.channel.id if state is not None and state.channel is not None else None
 
-    async def fetch_caller_channel(self, guild: int, user: int) -> int | None:
-        """The voice channel in which ``user`` is. Discord is asked where the gateway has not told of everybody.
+    async def fetch_caller_channel(self, guild: int, user: int, *, here: int | None = None) -> int | None:
+        """The voice channel in which ``user`` is. Discord is asked where the gateway has not told, once for each user.
+
+        With ``here`` it is enough to know whether they are in that channel: else the answer may be ``None`` although
+        they are in another one.
 
         Raises:
             Refused: the bot is not a member of the guild.
             DiscordAway: Discord does not answer.
         """
-        known = self.caller_channel(guild, user)
-        if known is not None or guild not in self._partial or self._rest is None:
-            return known
+        channel, known = self.caller_channel(guild, user), self._whereabouts
+        if channel is not None or known.knows_user(guild, user) or self._rest is None:
+            return channel
+        if here is not None and known.knows_channel(guild, here):
+            return None
         try:
             state = await self._rest.fetch_voice_state(guild, user, timeout=SEND_TIMEOUT)
         except DiscordError:
             return None  # In a channel that the bot may not see.
-        return int(state["channel_id"]) if state is not None and state["channel_id"] else None
+        if not known.knows_user(guild, user):  # Else the gateway has told meanwhile, and of something newer.
+            known.told(guild, user)
+            if state is not None and state["channel_id"]:
+                self.find_guild(guild)._update_voice_state(cast(Any, state), int(state["channel_id"]))
+        return self.caller_channel(guild, user)
 
     def require_entry(self, guild: int, channel: int) -> None:
         """Whether the bot may join and be heard.
@@ -275,8 +240,14 @@ class Gateway(discord.Client):
             return None
         if voice.voice_states.keys() - {self.user.id}:
             return False
-        # After a RESUME it is only known who was in the bot's own channel, and who moved since.
-        return None if guild in self._partial and self._known_channels.get(guild) != channel else True
+        return True if self._whereabouts.knows_channel(guild, channel) else None
+
+    def snapshot(self, guild: discord.Guild) -> dict[str, Any]:
+        """What another process needs to know of ``guild`` to go on, for :meth:`restore`."""
+        voice = guild.me.voice
+        here = voice.channel.id if voice is not None and voice.channel is not None else None
+        everybody = here is None or self._whereabouts.knows_channel(guild.id, here)
+        return {**resuming.snapshot(guild), EVERYBODY: everybody}
 
     def is_unavailable(self, guild: int) -> bool:
         """Whether the bot is a member of a guild that has an outage."""
@@ -310,7 +281,6 @@ class Gateway(discord.Client):
     # Events, by discord.py's names.
 
     async def on_ready(self) -> None:
-        self._partial.clear()
         if self.ready.is_set():
             self._listener.gateway_started()
         self.ready.set()

@@ -15,7 +15,7 @@ from tonearm.redis.sessions import SavedGateway, SavedVoice
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
 from voice_nodes.lease import Lease
-from voice_nodes.resuming import reduced_user, snapshot, touched
+from voice_nodes.resuming import reduced_user, touched
 
 EVERY = 1.0
 """Seconds between two saves. A RESUME replays as much, which is harmless, but for voice data: that is saved at once."""
@@ -130,7 +130,7 @@ class Saver:
                 changed[guild] = None
                 self._written.pop(guild, None)
             elif not found.unavailable and found.me is not None:
-                reduced = snapshot(found)
+                reduced = self._gateway.snapshot(found)
                 fingerprint = hash(msgspec.json.encode(reduced))
                 if self._written.get(guild) != fingerprint:
                     self._written[guild] = fingerprint

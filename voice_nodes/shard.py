@@ -21,11 +21,12 @@ from tonearm.telemetry import EVENTS_DROPPED, LEASES, LOG, context
 from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
 from voice_nodes.converger import Converger
-from voice_nodes.gateway import Gateway, Report
+from voice_nodes.gateway import Gateway
 from voice_nodes.identifying import wait_for_turn
 from voice_nodes.intake import Intake, Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
+from voice_nodes.listener import Report
 from voice_nodes.node import Node
 from voice_nodes.reconciler import Reconciler
 from voice_nodes.saver import Saver

@@ -39,7 +39,7 @@ class World:
         self.errors: list[Exception] = []
         self.asked: list[tuple[str, float]] = []
 
-    async def fetch_caller_channel(self, guild: int, user: int) -> int:
+    async def fetch_caller_channel(self, guild: int, user: int, *, here: int | None = None) -> int:
         return VOICE
 
     def is_alone(self, guild: int, channel: int) -> bool:

@@ -1,0 +1,55 @@
+"""What a shard is told of: what comes over its gateway, and from Lavalink."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import wavelink
+
+
+class Report(NamedTuple):
+    """What Lavalink tells of a player every few seconds; times in ms, a ping of -1 is none."""
+
+    position_ms: int
+    connected: bool
+    ping_ms: int
+
+
+class Listener(Protocol):
+    """Who is told what comes over the gateway and from Lavalink."""
+
+    def bot_moved(self, guild: int, channel: int | None) -> None:
+        """The bot is in ``channel`` now, or in none."""
+
+    def company_changed(self, guild: int, channels: set[int]) -> None:
+        """Somebody else came to, or left, one of ``channels``."""
+
+    def track_over(self, guild: int, play: str, reason: str) -> None:
+        """Lavalink is through with the track of ``play``."""
+
+    def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
+        """The track of ``play`` breaks; its end is reported apart."""
+
+    def voice_closed(self, guild: int, code: int) -> None:
+        """Lavalink's connection to Discord's voice server was closed."""
+
+    def gateway_started(self) -> None:
+        """A new gateway session began: voice connections of the one before are gone."""
+
+    def guild_removed(self, guild: int) -> None:
+        """The bot was removed from a guild. An outage of the guild is not a removal."""
+
+    def guild_joined(self, guild: int) -> None:
+        """The bot was invited to a guild."""
+
+    def guild_available(self, guild: int) -> None:
+        """The outage of a guild is over."""
+
+    def session_away(self, node: wavelink.Node) -> None:
+        """The socket of a Lavalink session is lost; it is being opened again."""
+
+    def player_reported(self, node: wavelink.Node, guild: int, report: Report) -> None:
+        """Lavalink told of the state of one of its players."""
+
+    def session_started(self, node: wavelink.Node, resumed: bool) -> None:
+        """Lavalink knows this session, or has just begun it."""
