@@ -3,7 +3,8 @@
 A store is started when the first test asks for it and lives for the whole run. Tests get it clean:
 
 - ``redis_url``, ``redis_client``: emptied before each test;
-- ``postgres_url``: a fresh database for each test, a copy of the one that ``postgres_template`` names.
+- ``postgres_url``: a fresh database for each test, a copy of the one that ``postgres_template`` names;
+- ``moto``, ``bucket``: AWS on this machine, and a new bucket in it.
 
 A test or fixture that wants to start and kill a server makes a ``Valkey`` or ``Postgres`` of its own.
 """
@@ -11,6 +12,7 @@ A test or fixture that wants to start and kill a server makes a ``Valkey`` or ``
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from hypothesis import settings
 
 from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
+from tests.support.aws import Moto, running_moto
 
 # A machine that is busy is not a slow program.
 settings.register_profile("tonearm", deadline=None)
@@ -74,6 +77,29 @@ async def postgres_url(postgres: Postgres, postgres_template: str) -> AsyncItera
     url = await postgres.create_database(postgres_template)
     yield url
     await postgres.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+async def _moto() -> AsyncIterator[Moto]:
+    """One AWS for the run."""
+    async with running_moto() as server:
+        yield server
+
+
+@pytest.fixture
+def moto(_moto: Moto, monkeypatch: pytest.MonkeyPatch) -> Moto:
+    """AWS, as this process sees it."""
+    for name, value in _moto.environ.items():
+        monkeypatch.setenv(name, value)
+    return _moto
+
+
+@pytest.fixture
+async def bucket(moto: Moto) -> str:
+    """The name of a new bucket."""
+    name = f"tonearm-{secrets.token_hex(6)}"
+    await moto.make_bucket(name)
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,10 @@ class Settings(msgspec.Struct, frozen=True):
     stripe_api_url: str
     stripe_return_url: str
     webhook_secrets: tuple[str, ...]
+    s3_bucket: str
+    dead_letters_days: int
+    secrets: str
+    secrets_refresh: int
     lavalink_nodes: tuple[LavalinkNode, ...]
     shard_count: int
     rebalance_after: int
@@ -273,6 +277,24 @@ DECLARED: tuple[Setting, ...] = (
         _secrets,
         "Secret with which deliveries to your endpoints are signed; two, separated by a comma, while one is replaced.",
         secret=True,
+    ),
+    Setting("s3_bucket", _text, "S3 bucket for exports, imports and old dead letters; without one there are none."),
+    Setting(
+        "dead_letters_days",
+        _integer(1, 90),
+        "Days after which dead letters are moved to the bucket, where there is one.",
+        "30",
+    ),
+    Setting(
+        "secrets",
+        _text,
+        "A secret of AWS Secrets Manager: a JSON object with further settings by their names, TONEARM_... and all.",
+    ),
+    Setting(
+        "secrets_refresh",
+        _integer(10, 86_400),
+        "Seconds after which the secret is read again, so that what is rotated is known without a restart.",
+        "300",
     ),
     Setting(
         "lavalink_nodes",
