@@ -18,7 +18,7 @@ from tonearm.backoff import Backoff
 from tonearm.discord import cards
 from tonearm.discord.components import private
 from tonearm.discord.rest import RestClient
-from tonearm.errors import DatabaseAway, LeaseLost, Refused, UserError
+from tonearm.errors import Away, DatabaseAway, LeaseLost, Refused, UserError
 from tonearm.jobs.errand import ErrandJob, decode_errand
 from tonearm.jobs.job import Answer, DeadLetter, Reply
 from tonearm.music.player import Player
@@ -42,6 +42,9 @@ MARGIN = 1.0
 
 TAKE_EVERY = 0.5
 """Seconds between two attempts to take a stream that is another's."""
+
+AGAIN_MOST = 1.0
+"""Seconds between two attempts at most while Redis is away: soon enough to keep the lease that it still knows."""
 
 WITHIN = 3.0
 """Seconds that an errand may take in all, with its repetitions."""
@@ -111,7 +114,7 @@ class Desk:
 
     async def run(self) -> None:
         """Own the stream whenever nobody else does, until :meth:`stop`."""
-        backoff = Backoff()
+        backoff = Backoff(most=AGAIN_MOST)
         while not self._stop.is_set():
             try:
                 if not self._may_hold(self.number) or not await self._take():
@@ -133,7 +136,9 @@ class Desk:
 
     async def _take(self) -> bool:
         asked = time.monotonic()
-        token = await lease.take(self._redis, self.number, self._owner)
+        token = self._token or None
+        if token is None or not await lease.renew(self._redis, self.number, token):
+            token = await lease.take(self._redis, self.number, self._owner)
         if token is None:
             return False
         self._token, self._until = token, asked + lease.LEASE_MS / 1000 - MARGIN
@@ -255,6 +260,9 @@ class Desk:
             return "done", await self._do(job), ""
         except Refused as refusal:
             return "refused", _told(refusal), ""
+        except Away as away:
+            LOG.warning("An errand can't be done: %s", away.detail, extra=context(job=job.id))
+            return "away", _told(away), ""
         except DATABASE_FAILURES as error:
             return "dead", _told(DatabaseAway()), f"PostgreSQL is away: {type(error).__name__}"
         except Exception as error:

@@ -15,7 +15,7 @@ from tonearm.jobs.job import Reply, decode_answer
 from tonearm.postgres import grants
 from tonearm.postgres.guild_settings import fetch_guild_settings
 from tonearm.premium.plans import Shelf
-from tonearm.redis import answers, keys
+from tonearm.redis import answers, keys, lease
 from tonearm.redis.client import connect
 from tonearm.redis.dead import fetch_dead
 from tonearm.redis.handover import hand_over
@@ -145,6 +145,17 @@ async def test_a_frozen_worker_commits_nothing_and_the_next_one_does_it_once(wor
         message = await world.pubsub.get_message(timeout=10)
         assert message["data"] == b"i:end {}", "the frozen one answered too"
     assert len(await grants.fetch_events(pool, GUILD)) == 1
+
+
+async def test_a_lost_connection_costs_no_lease(world, redis_client):
+    async with world.desk():
+        async with asyncio.timeout(5):
+            while not (readers := [c for c in await redis_client.client_list() if c["cmd"] == "xreadgroup"]):
+                await asyncio.sleep(0)
+        await redis_client.client_kill_filter(_id=readers[0]["id"])
+        await world.hand(job(ShowPlan()))
+        async with asyncio.timeout(lease.LEASE_MS / 1000 / 2):
+            assert (await world.heard())[0] == "i:1"
 
 
 async def test_errands_of_a_guild_are_done_in_order(world, pool):
