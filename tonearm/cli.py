@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from tonearm import __version__
-from tonearm.errors import TonearmError
+from tonearm.envfile import put_into
+from tonearm.errors import SettingsError, TonearmError
 
 GROUP = "tonearm.processes"
+ENV_FILE = "--env-file"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command that the first word names with the words after it; its exit code is ours."""
     argv = sys.argv[1:] if argv is None else argv
     commands = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if argv and argv[0] == ENV_FILE:
+        try:
+            argv = _with_file(argv)
+        except TonearmError as error:
+            print(f"tonearm: {error}", file=sys.stderr)
+            return 2
     if argv and argv[0] in ("--version", "-V"):
         print(f"tonearm {__version__}")
         return 0
@@ -26,6 +36,18 @@ def main(argv: list[str] | None = None) -> int:
         print(f"tonearm: there is no command {command!r}.\n\n{_usage(commands)}", file=sys.stderr)
         return 2
     return _run(commands[command], rest)
+
+
+def _with_file(argv: list[str]) -> list[str]:
+    """The words after the file, whose settings are in the environment from now on, for this process and its children.
+
+    Raises:
+        SettingsError: no file is named, or it can't be read.
+    """
+    if len(argv) < 2:
+        raise SettingsError(f"{ENV_FILE} needs the name of a file.")
+    put_into(os.environ, Path(argv[1]))
+    return argv[2:]
 
 
 def _run(entry: EntryPoint, argv: list[str]) -> int:
@@ -49,4 +71,7 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
 
 def _usage(commands: dict[str, EntryPoint]) -> str:
     names = "\n".join(f"  tonearm {name}" for name in sorted(commands))
-    return f"tonearm {__version__}: music for Discord\n\n{names}\n\n`tonearm NAME --help` says more."
+    return (
+        f"tonearm {__version__}: music for Discord\n\n{names}\n\n`tonearm NAME --help` says more; "
+        f"`tonearm {ENV_FILE} .env NAME` takes settings from a file."
+    )

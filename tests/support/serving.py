@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,11 +10,12 @@ from aiohttp import web
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[web.Request], web.Response]) -> AsyncIterator[str]:
+async def serving(answer: Callable[[web.Request], web.Response | Awaitable[web.Response]]) -> AsyncIterator[str]:
     """Its address, while it answers everything so."""
 
     async def handle(request: web.Request) -> web.Response:
-        return answer(request)
+        answered = answer(request)
+        return answered if isinstance(answered, web.Response) else await answered
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)

@@ -11,6 +11,9 @@ from tonearm.discord.rest import Json, RestClient
 from tonearm.errors import DiscordAway, DiscordError
 
 PAGE = 100
+EVENTS = ("ENTITLEMENT_CREATE", "ENTITLEMENT_UPDATE", "ENTITLEMENT_DELETE")
+"""The webhook events that tell of them (Discord's documentation, *Webhook Events*); no other is acted on."""
+
 UNKNOWN_ENTITLEMENT = 404
 
 

@@ -23,8 +23,6 @@ from tonearm.premium.plans import Shelf
 from tonearm.premium.states import Kind, State
 from tonearm.telemetry import LOG, context
 
-ABOUT_ENTITLEMENTS = ("ENTITLEMENT_CREATE", "ENTITLEMENT_UPDATE", "ENTITLEMENT_DELETE")
-
 
 class _Data(msgspec.Struct, frozen=True):
     id: int | None = None
@@ -78,7 +76,7 @@ class DiscordShop:
         except msgspec.DecodeError as error:
             LOG.error("A webhook event can't be read: %s", error, extra=context(receipt=receipt.id))
             return
-        if told.type not in ABOUT_ENTITLEMENTS or told.data.id is None:
+        if told.type not in entitlements.EVENTS or told.data.id is None:
             return
         at = self._clock()
         found = await entitlements.fetch_one(self._rest, self._application, told.data.id)

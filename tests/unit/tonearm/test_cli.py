@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +99,27 @@ def test_a_command_that_was_not_installed_says_what_is_missing(capsys: pytest.Ca
 
 def test_ctrl_c_is_no_crash() -> None:
     assert cli.main(["interrupted"]) == 130
+
+
+def test_settings_come_from_a_file_where_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TONEARM_HOST", "kept")
+    monkeypatch.delenv("TONEARM_PORT", raising=False)
+    file = tmp_path / ".env"
+    file.write_text("TONEARM_PORT=7\nTONEARM_HOST=other\n")
+    try:
+        assert cli.main(["--env-file", str(file), "work", "x"]) == 3
+        assert (os.environ["TONEARM_PORT"], os.environ["TONEARM_HOST"]) == ("7", "kept")
+    finally:
+        os.environ.pop("TONEARM_PORT", None)
+    assert ran == [["x"]]
+
+
+@pytest.mark.parametrize("argv", [["--env-file"], ["--env-file", "/nowhere/.env", "work"]])
+def test_a_file_that_is_not_there_is_an_error(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("tonearm: ")
+    assert ran == []
 
 
 def test_the_words_of_the_process_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
