@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
-from redis.asyncio.client import PubSub
 
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.postgres import grants, guild_settings
@@ -24,6 +23,7 @@ from tonearm.premium.grants import Access, Grant, judge
 from tonearm.premium.plans import PLANS, PlanId
 from tonearm.redis import keys, terms
 from tonearm.redis.client import FAILURES, Client
+from tonearm.redis.hearing import hear
 from tonearm.telemetry import LOG, TERMS_LOOKUPS, context
 
 DATABASE_TIMEOUT = 0.5
@@ -43,12 +43,6 @@ AWAY_MS = 5_000
 
 MOST = 10_000
 """Guilds that a process remembers."""
-
-PING_EVERY = 5.0
-"""Seconds between two questions whether the subscription stands."""
-
-RECONNECT_AFTER = 0.5
-"""Seconds until a lost subscription is made anew."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -104,7 +98,6 @@ class TermsCache:
         self._known: OrderedDict[int, tuple[Terms, int]] = OrderedDict()
         self._changes = 0
         self._away_until_ms = 0
-        self._heard = False
 
     async def fetch(self, guild: int) -> Terms:
         """The terms of ``guild``. Never raises because something is away."""
@@ -143,12 +136,7 @@ class TermsCache:
 
     async def listen(self) -> None:
         """Hear of changes until cancelled. While it can't, nothing older than a minute is believed."""
-        while True:
-            try:
-                await self._listen()
-            except FAILURES as error:
-                LOG.warning("Changes of plans and settings can't be heard: %r", error)
-            await asyncio.sleep(RECONNECT_AFTER)
+        await hear(self._redis, keys.TERMS, on_begin=self._all_changed, on_message=self._changed)
 
     def _found(self, tier: str, found: Terms) -> Terms:
         TERMS_LOOKUPS.labels(tier).inc()
@@ -172,6 +160,16 @@ class TermsCache:
         for each in (guild,) if guild is not None else tuple(self._known):
             if each in self._known:
                 self._known[each] = self._known[each][0], -FRESH_HERE_MS
+
+    def _all_changed(self) -> None:
+        """Whatever was changed before was not heard."""
+        self._drop(None)
+        self.on_change(None)
+
+    def _changed(self, message: bytes) -> None:
+        guild = int(message)
+        self._drop(guild)
+        self.on_change(guild)
 
     async def _kept(self, guild: int) -> terms.Kept | None:
         try:
@@ -203,37 +201,3 @@ class TermsCache:
             LOG.warning("PostgreSQL does not say what plan a guild has: %r", error, extra=context(guild=guild))
             return None
         return Terms(settings, theirs, self._base)
-
-    async def _listen(self) -> None:
-        pubsub = self._redis.pubsub()
-        try:
-            async with asyncio.timeout(REDIS_TIMEOUT * 5):
-                await pubsub.subscribe(keys.TERMS)
-                await pubsub.parse_response(block=True)  # that the subscription stands
-            # Whatever was changed before was not heard.
-            self._drop(None)
-            self.on_change(None)
-            while True:
-                self._heard = False
-                await self._hear_for(pubsub, PING_EVERY)
-                self._heard = False
-                await pubsub.ping()
-                await self._hear_for(pubsub, REDIS_TIMEOUT)
-                if not self._heard:
-                    raise TimeoutError("the subscription is silent")
-        finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
-
-    async def _hear_for(self, pubsub: PubSub, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds) as period:
-                while True:
-                    message = await pubsub.parse_response(block=True)
-                    self._heard = True
-                    if isinstance(message, list) and message[0] == b"message":
-                        guild = int(message[2])
-                        self._drop(guild)
-                        self.on_change(guild)
-        except TimeoutError:
-            if not period.expired():
-                raise

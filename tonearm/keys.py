@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tonearm.errors import StartFailed
+from tonearm.keyring import FRESH
 from tonearm.postgres.api_keys import ApiKey, create_key, fetch_keys, revoke_key
 from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.redis import key_tier
+from tonearm.redis.client import FAILURES as REDIS_FAILURES
+from tonearm.redis.client import connect
 from tonearm.scopes import GIVEN
 from tonearm.settings import load
 
@@ -25,9 +29,9 @@ def main(argv: list[str]) -> int:
         StartFailed: PostgreSQL doesn't answer, or the database was not migrated.
     """
     options = _parse(argv)
-    url = load(("database_url",)).database_url
+    settings = load(("database_url",))
     try:
-        return asyncio.run(_run(url, options))
+        return asyncio.run(_run(settings.database_url, settings.redis_url, options))
     except FAILURES as error:
         raise StartFailed(f"PostgreSQL can't be used: {error or 'it does not answer'}. Was it migrated?") from None
 
@@ -48,7 +52,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(url: str, options: argparse.Namespace) -> int:
+async def _run(url: str, redis_url: str, options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     async with Pool(url, timeout=TIMEOUT, max_size=1) as pool:
         if options.verb == "create":
@@ -61,11 +65,23 @@ async def _run(url: str, options: argparse.Namespace) -> int:
         if options.verb == "list":
             print(table(await _all(pool), now))
             return 0
-        if await revoke_key(pool, options.id, now):
-            print(f"{options.id} is revoked.")
-            return 0
-    print(f"{options.id} is no key, or was revoked before.")
-    return 1
+        revoked = await revoke_key(pool, options.id, now)
+    if revoked is None:
+        print(f"{options.id} is no key.")
+        return 1
+    told = bool(redis_url) and await _tell(redis_url, revoked)
+    print(f"{options.id} is revoked{'' if told else f', which is noticed within {FRESH.seconds} s'}.")
+    return 0
+
+
+async def _tell(redis_url: str, revoked: ApiKey) -> bool:
+    """Whether every process that serves the API was told."""
+    try:
+        async with connect(redis_url, timeout=TIMEOUT) as redis:
+            await key_tier.forget(redis, revoked.hash)
+    except REDIS_FAILURES:
+        return False
+    return True
 
 
 async def _all(pool: Pool) -> list[ApiKey]:

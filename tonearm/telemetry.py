@@ -66,6 +66,7 @@ DATABASE_RETRIES = Counter("tonearm_database_retries_total", "Transactions that 
 TERMS_LOOKUPS = Counter(
     "tonearm_terms_lookups_total", "Look-ups of a guild's plan and settings, by who knew.", ["tier"]
 )
+API_KEY_LOOKUPS = Counter("tonearm_api_key_lookups_total", "Look-ups of a key of the API, by who knew.", ["tier"])
 SUBSCRIPTION_EVENTS = Counter("tonearm_subscription_events_total", "Events of subscriptions.", ["kind", "outcome"])
 API_REQUESTS = Counter(
     "tonearm_api_requests_total", "Requests of the API by operation and status.", ["operation", "status"]

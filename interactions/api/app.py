@@ -72,12 +72,16 @@ def create_api(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await parts.start()
-        hearing = asyncio.create_task(parts.replies.run(), name="results")
+        hearing = (
+            asyncio.create_task(parts.replies.run(), name="results"),
+            asyncio.create_task(parts.keyring.listen(), name="revoked keys"),
+        )
         try:
             yield
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            for each in hearing:
+                each.cancel()
+            await asyncio.gather(*hearing, return_exceptions=True)
             await parts.close()
             if redis is None:
                 await client.aclose()

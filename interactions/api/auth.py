@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
-from datetime import datetime
 
 from interactions.api.problems import database_away
 from tonearm.errors import Problem
-from tonearm.postgres.api_keys import PREFIX, ApiKey, fetch_key, hash_key, touch_key
-from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.keyring import Keyring
+from tonearm.postgres.api_keys import PREFIX, ApiKey, hash_key
+from tonearm.postgres.pool import FAILURES
 from tonearm.scopes import allows
-from tonearm.telemetry import LOG, context
-
-LOOKUP_TIMEOUT = 0.8
-"""Seconds that finding a key may take."""
 
 MOST_KEY = 200
 """Characters of a key that are looked at."""
 
 
-async def authenticate(pool: Pool, headers: Mapping[str, str], now: datetime) -> ApiKey:
+async def authenticate(keyring: Keyring, headers: Mapping[str, str]) -> ApiKey:
     """The key of a request.
 
     Raises:
@@ -31,16 +26,11 @@ async def authenticate(pool: Pool, headers: Mapping[str, str], now: datetime) ->
     if scheme.lower() != "bearer" or not secret.startswith(PREFIX) or len(secret) > MOST_KEY or not secret.isascii():
         raise _unauthenticated("Send a key as `Authorization: Bearer tnk_live_…`.")
     try:
-        key = await fetch_key(pool, secret, timeout=LOOKUP_TIMEOUT)
+        key = await keyring.find(hash_key(secret))
     except FAILURES as error:
         raise database_away() from error
-    # The index has found it by its hash; this compares in constant time whatever the index did.
-    if key is None or not hmac.compare_digest(key.hash, hash_key(secret)) or not key.is_valid(now):
+    if key is None:
         raise _unauthenticated("The key is not known, was revoked, or has expired.", error="invalid_token")
-    try:
-        await touch_key(pool, key, now)
-    except FAILURES as error:
-        LOG.warning("The last use of a key was not noted: %r", error, extra=context(key=key.id))
     return key
 
 

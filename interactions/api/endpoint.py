@@ -88,7 +88,7 @@ class Endpoint:
         now = self._parts.clock()
         key = None
         if operation.scope is not None:
-            key = await auth.authenticate(self._parts.pools.write, request.headers, now)
+            key = await auth.authenticate(self._parts.keyring, request.headers)
             given |= await limits.count(
                 self._parts.redis, key.id, per_minute=self._parts.settings.api_requests_per_minute
             )

@@ -24,6 +24,7 @@ _ADD = f"""
 insert into api_keys (id, hash, hint, name, scopes, guild_ids, created_at, expires_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning {_COLUMNS}
 """  # noqa: S608
+_REVOKE = f"update api_keys set revoked_at = coalesce(revoked_at, $2) where id = $1 returning {_COLUMNS}"  # noqa: S608
 
 
 class ApiKey(msgspec.Struct, frozen=True):
@@ -90,13 +91,13 @@ async def create_key(
     return NewKey(secret, _key(row))
 
 
-async def fetch_key(pool: Pool, secret: str, *, timeout: float | None = None) -> ApiKey | None:
+async def fetch_key(pool: Pool, hash: bytes, *, timeout: float | None = None) -> ApiKey | None:
     """The key; whether it is valid is another question. It is looked up by its hash, so time tells nothing of it.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer within ``timeout`` seconds, or refuses.
     """
-    row = await pool.fetch_row(_BY_HASH, hash_key(secret), timeout=timeout)
+    row = await pool.fetch_row(_BY_HASH, hash, timeout=timeout)
     return _key(row) if row else None
 
 
@@ -109,16 +110,16 @@ async def fetch_keys(pool: Pool, *, after: str = "", most: int = 50) -> tuple[Ap
     return tuple(map(_key, await pool.fetch_rows(_PAGE, after, most)))
 
 
-async def revoke_key(pool: Pool, id: str, now: datetime) -> bool:
-    """End a key for good; ``False`` where there is none, or it was ended before.
+async def revoke_key(pool: Pool, id: str, now: datetime) -> ApiKey | None:
+    """End a key for good, if that was not done before. After it, the keyring must forget its hash.
+
+    Returns the key, which was revoked at ``now`` or before; ``None`` where there is none.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses. It may be revoked.
     """
-    row = await pool.fetch_row(
-        "update api_keys set revoked_at = $2 where id = $1 and revoked_at is null returning id", id, now
-    )
-    return row is not None
+    row = await pool.fetch_row(_REVOKE, id, now)
+    return _key(row) if row else None
 
 
 async def touch_key(pool: Pool, key: ApiKey, now: datetime) -> None:

@@ -23,6 +23,8 @@ DRAINING = "tonearm:draining"
 """SET of the names of Lavalink servers that an operator wants empty."""
 TERMS = "tonearm:terms"
 """Pub/sub channel: a guild whose plan or settings were changed."""
+API_KEYS = "tonearm:api_keys"
+"""Pub/sub channel: the hash (hexadecimal) of a key of the API that was revoked."""
 DEPARTED = "tonearm:departed"
 """ZSET of the guilds that removed the bot, by when (ms)."""
 WORKERS = "{workers}:beats"
@@ -156,6 +158,11 @@ def waiting(shard: int, guild: int) -> str:
 def guild_limit(shard: int, guild: int) -> str:
     """STRING: the guild's theoretical arrival time (ms) for GCRA."""
     return f"{tag(shard)}:g:{guild}:limit"
+
+
+def api_key(hash: bytes) -> str:
+    """STRING: what is known of a key of the API (JSON), or that it was revoked: a cache."""
+    return f"tonearm:api_key:{hash.hex()}"
 
 
 def user_limit(shard: int, guild: int, user: int) -> str:

@@ -16,6 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from interactions.api.operation import Call, operation
 from interactions.api.parts import Parts, asking_redis
 from tonearm.errors import Problem, RedisAway
+from tonearm.postgres.api_keys import ApiKey
+from tonearm.postgres.pool import FAILURES as DATABASE_FAILURES
 from tonearm.redis import keys
 from tonearm.redis.guilds import KEPT_LOG, LogEntry
 from tonearm.redis.results import fetch_log
@@ -70,12 +72,15 @@ async def stream_events(call: Call) -> Response:
             last = entries[-1].id if entries else ""
     elif entries:
         last = entries[-1].id
-    body = _stream(parts, call.guild, last or "", first)
+    body = _stream(parts, call.owner, call.guild, last or "", first)
     return StreamingResponse(body, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
 
 
-async def _stream(parts: Parts, guild: int, last: str, first: list[LogEntry] | None) -> AsyncIterator[bytes]:
-    """The bytes of a stream. ``first`` is what was missed; ``None`` where nobody knows how much."""
+async def _stream(
+    parts: Parts, key: ApiKey, guild: int, last: str, first: list[LogEntry] | None
+) -> AsyncIterator[bytes]:
+    """The bytes of a stream, as long as ``key`` opens it. ``first`` is what was missed; ``None`` where nobody knows
+    how much."""
     loop = asyncio.get_running_loop()
     end = loop.time() + parts.stream_seconds
     _Open.count += 1
@@ -100,8 +105,10 @@ async def _stream(parts: Parts, guild: int, last: str, first: list[LogEntry] | N
             if now >= end:
                 return
             await asyncio.sleep(min(POLL_S, max(0.0, end - now)))
+            if await parts.keyring.find(key.hash) is None:
+                return
             fresh, last = await _fresh(parts, guild, last)
-    except RedisAway:
+    except (RedisAway, *DATABASE_FAILURES):
         return  # who listens comes back, and is told then
     finally:
         _Open.count -= 1

@@ -96,12 +96,14 @@ async def list_api_keys(call: Call) -> Reply:
 
 @operation("DELETE", "/keys/{key_id}", scope="keys:write", statuses=(204,))
 async def revoke_api_key(call: Call) -> Reply:
-    """Ends a key for good; doing it again changes nothing."""
+    """Ends a key for good, and its streams; doing it again changes nothing."""
     pool = call.parts.pools.write
     name = call.path["key_id"]
     if "\0" in name or not await is_within_reach(pool, call.owner.guilds, name[:64]):
         raise not_found("There is no such key, or it is not in this key's reach.")
-    await revoke_key(pool, name, call.now)
+    revoked = await revoke_key(pool, name, call.now)
+    if revoked is not None:
+        await call.parts.keyring.forget(revoked.hash)
     return Reply(None, 204)
 
 

@@ -1,11 +1,12 @@
 """Music by script: a job like any other, done by whoever owns the shard."""
 
 import asyncio
+from datetime import timedelta
 
 import msgspec
 import pytest
 
-from tests.support.api.serving import CHANNEL, GUILD, OTHER, USER, make_caller, problem, serving
+from tests.support.api.serving import CHANNEL, GUILD, NOW, OTHER, USER, make_caller, problem, serving
 from tests.support.scenes import busy, entry, track
 from tonearm.jobs.job import WHERE_IT_PLAYS, Result, encode
 from tonearm.music.actions import Pause, Play, Seek, SetVolume
@@ -181,6 +182,25 @@ async def test_what_happens_during_a_stream_is_told(database_url, redis_url, poo
         answer = await asking
     assert events(answer) == [each.id for each in await _log(node.redis)]
     assert (answer.text.count("event: player"), answer.text.count("event: reset")) == (1, 0)
+    assert API_STREAMS._value.get() == 0
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+async def test_a_stream_ends_with_its_key(database_url, redis_url, pool, node, clock, end):
+    async with serving(database_url, redis_url, clock=clock, stream_seconds=60) as http:
+        bound = await make_caller(http, pool, ["music:read"], expires_at=NOW + timedelta(hours=1))
+        boss = await make_caller(http, pool)
+        asking = asyncio.create_task(bound.get(f"/guilds/{GUILD}/events"))
+        async with asyncio.timeout(5):
+            while not API_STREAMS._value.get():  # noqa: ASYNC110 - a gauge wakes nobody
+                await asyncio.sleep(0)
+        if end == "revoked":
+            assert (await boss.ask("DELETE", f"/keys/{bound.key.id}")).status_code == 204
+        else:
+            clock.now = NOW + timedelta(hours=1)
+        async with asyncio.timeout(5):
+            assert (await asking).status_code == 200
+        assert problem(await bound.get(f"/guilds/{GUILD}/events")) == "unauthenticated"
     assert API_STREAMS._value.get() == 0
 
 
