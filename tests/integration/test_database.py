@@ -14,7 +14,7 @@ from tonearm.errors import SettingsError, StartFailed
 from tonearm.music.guild_settings import GuildSettings
 from tonearm.postgres import migrate as migrating
 from tonearm.postgres.guild_settings import fetch_guild_settings, save_guild_settings
-from tonearm.postgres.migrate import Migration, migrate, shipped
+from tonearm.postgres.migrate import Migration, migrate, shipped, wait_until_migrated
 from tonearm.postgres.pool import FAILURES, Pool
 
 NUMBERS = Migration("0001_numbers.sql", "create table numbers (n int primary key); insert into numbers values (1);")
@@ -126,6 +126,25 @@ async def test_a_lock_that_is_held_too_long_is_a_sentence(postgres_url: str) -> 
     assert await migrate(postgres_url, [NUMBERS]) == [NUMBERS.name]
 
 
+async def test_a_process_can_wait_for_the_one_that_migrates(postgres_url: str) -> None:
+    await migrate(postgres_url, [NUMBERS])
+    waiting = asyncio.create_task(wait_until_migrated(postgres_url, 20, [NUMBERS, MORE], every=0.01))
+    with pytest.raises(StartFailed, match=r"in vain\. The tables lack 0002_more\.sql"):
+        await wait_until_migrated(postgres_url, 0.5, [NUMBERS, MORE], every=0.01)
+    assert not waiting.done()
+    await migrate(postgres_url, [NUMBERS, MORE])
+    await waiting
+
+
+async def test_waiting_for_a_database_that_is_not_there_ends_in_time() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(StartFailed, match="PostgreSQL can't be used") as caught:
+            await wait_until_migrated(f"postgresql://me:secret@127.0.0.1:{port}/x", 0.2, [NUMBERS], every=0.01)
+    assert "secret" not in str(caught.value)
+
+
 async def test_the_command_says_what_it_did(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +154,8 @@ async def test_the_command_says_what_it_did(
     assert capsys.readouterr().out == "".join(f"Applied {migration.name}.\n" for migration in shipped())
     assert await loop.run_in_executor(None, migrating.main, []) == 0
     assert capsys.readouterr().out.startswith("Nothing to do")
+    assert await loop.run_in_executor(None, migrating.main, ["--wait", "5"]) == 0
+    assert capsys.readouterr().out == "The database is up to date.\n"
 
 
 def test_the_command_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,9 @@ TABLE_LOCK_MS = 10_000
 STATEMENT_TIMEOUT = 3_600.0
 """Seconds that one file may take."""
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks while another process migrates."""
+
 _LEDGER = """
 create table if not exists tonearm_migrations (
     name       text        primary key,
@@ -83,6 +86,45 @@ async def migrate(
     finally:
         await _close(connection)
     return applied
+
+
+async def wait_until_migrated(
+    url: str, timeout: float, migrations: Sequence[Migration] | None = None, *, every: float = LOOK_EVERY
+) -> None:
+    """Return as soon as every file is applied, by whomever. ``timeout`` and ``every`` are in seconds.
+
+    Raises:
+        StartFailed: that did not come to pass in time; the sentence says what is missing.
+    """
+    names = [migration.name for migration in (shipped() if migrations is None else migrations)]
+    reason = "PostgreSQL does not answer"
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    known = await _fetch_applied(url)
+                except StartFailed as error:
+                    reason = str(error)
+                else:
+                    missing = [name for name in names if name not in known]
+                    if not missing:
+                        return
+                    reason = f"The tables lack {', '.join(missing)}. Run `tonearm migrate`."
+                await asyncio.sleep(every)
+    except TimeoutError:
+        raise StartFailed(f"Waited for {timeout:g} s in vain. {reason}") from None
+
+
+async def _fetch_applied(url: str) -> set[str]:
+    connection = await _connect(url, CONNECT_TIMEOUT)
+    try:
+        if await connection.fetchval("select to_regclass('tonearm_migrations')") is None:
+            return set()
+        return {row["name"] for row in await connection.fetch("select name from tonearm_migrations")}
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise StartFailed(f"PostgreSQL can't be asked: {error}") from error
+    finally:
+        await _close(connection)
 
 
 async def _connect(url: str, timeout: float) -> Any:
@@ -157,8 +199,16 @@ def main(argv: list[str]) -> int:
         StartFailed: it could not be done.
     """
     parser = argparse.ArgumentParser("tonearm migrate", description="Bring the database to this version's form.")
-    parser.parse_args(argv)
-    applied = asyncio.run(migrate(load(["database_url"]).database_url))
+    parser.add_argument(
+        "--wait", type=float, metavar="SECONDS", help="apply nothing; wait until another process has applied everything"
+    )
+    asked = parser.parse_args(argv)
+    url = load(["database_url"]).database_url
+    if asked.wait is not None:
+        asyncio.run(wait_until_migrated(url, asked.wait))
+        print("The database is up to date.")
+        return 0
+    applied = asyncio.run(migrate(url))
     for name in applied:
         print(f"Applied {name}.")
     if not applied:
