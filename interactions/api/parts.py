@@ -11,9 +11,9 @@ from interactions.memory import Memory
 from interactions.replies import Replies
 from tonearm.cache import TermsCache
 from tonearm.errors import RedisAway
+from tonearm.keyring import Keyring
 from tonearm.postgres.pools import Pools, make_pools
 from tonearm.premium.plans import PLANS, Plan, PlanId
-from tonearm.keyring import Keyring
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
 from tonearm.settings import Settings
 
@@ -58,10 +58,7 @@ class Parts:
         self.pools = pools if pools is not None else make_pools(settings)
         # Who can't stream freezes between requests, and would not hear of a revoke.
         self.keyring = Keyring(redis, self.pools.write, clock=clock, local=stream_seconds > 0)
-        self._pools_given = pools is not None
-        self._started = False
-        self.stripe: StripeSessions | None = None
-        """Where somebody pays by card; ``None`` where Stripe is not set up, or before :meth:`start`."""
+        self._started = pools is not None
         self._terms: TermsCache | None = None
         self._starting = asyncio.Lock()
         self._open = AsyncExitStack()
