@@ -1,5 +1,6 @@
-"""What the two stores have in common: start, know when ready, keep the port, run as a process of its own."""
+"""What the stores have in common: start, know when ready, keep the port, stop, run as a process of their own."""
 
+import argparse
 import asyncio
 import contextlib
 import fcntl
@@ -8,10 +9,12 @@ import os
 import random
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Self
 
 from tonearm.child import Child, spawn
 from tonearm.errors import StartFailed
@@ -33,12 +36,84 @@ class PortTaken(StartFailed):
     """Another process listens on the port."""
 
 
-class Store(Protocol):
-    """What :func:`serve` needs to know of a store."""
+class Store(ABC):
+    """A store that runs for as long as it is used as an async context manager, or until :meth:`close`."""
 
-    async def start(self) -> str: ...
-    async def wait(self) -> int: ...
-    async def close(self) -> None: ...
+    @abstractmethod
+    async def start(self) -> str:
+        """Starts it and returns its URL. Raises StartFailed when it does not get ready."""
+
+    @abstractmethod
+    async def wait(self) -> int:
+        """Waits until a server of it has exited; returns its exit code."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Ends it, and removes what was made for it."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Server(Store):
+    """A store that is one process. ``wanted_port`` insists on a port.
+
+    ``stop_signal`` ends it in order within ``stop_timeout`` seconds, ``kill_signal`` as a crash would.
+    """
+
+    def __init__(
+        self,
+        wanted_port: int | None,
+        log: Log,
+        *,
+        stop_timeout: float,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        kill_signal: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        self._wanted_port = wanted_port
+        self._log = log
+        self._stop_timeout = stop_timeout
+        self._stop_signal = stop_signal
+        self._kill_signal = kill_signal
+        self._child: Child | None = None
+        self.port = 0
+        """The port it listens on, known after the first start and kept from then on."""
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; of the last one when it is down."""
+        assert self._child is not None, "never started"
+        return self._child.pid
+
+    async def wait(self) -> int:
+        """Waits until the server has exited; returns its exit code."""
+        assert self._child is not None, "never started"
+        return await self._child.wait()
+
+    async def stop(self) -> None:
+        """Ends the server in order, cutting off its clients; it can be started again at the same URL."""
+        if self._child is not None:
+            await self._child.stop(self._stop_timeout, self._stop_signal)
+
+    async def kill(self, sig: signal.Signals | None = None) -> None:
+        """Ends the server at once, as a crash would, and waits for that. Another signal is only sent."""
+        if self._child is not None:
+            self._child.send(sig or self._kill_signal)
+            if sig in (None, self._kill_signal):
+                await self._child.wait()
+
+    def _require_down(self) -> None:
+        assert self._child is None or self._child.returncode is not None, "already running"
 
 
 def no_log(line: str) -> None:
@@ -187,3 +262,23 @@ async def serve(store: Store) -> int:
     finally:
         stop.cancel()
         await store.close()
+
+
+def run(module: str, description: str, make: Callable[[argparse.Namespace], Store], *options: str) -> int:
+    """Runs a store as this process, as ``python -m module``; returns the exit code.
+
+    ``make`` makes it of what the command line says: ``dir`` and those ``options`` of :data:`OPTIONS` that it has.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser.add_argument("--dir", type=Path, required=True, help="keeps the ports and what is stored over restarts")
+    for name in options:
+        parser.add_argument(f"--{name}", **OPTIONS[name])
+    return asyncio.run(serve(make(parser.parse_args())))
+
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "aof": {"action": "store_true", "help": "keep an append-only file, flushed every second"},
+    "port": {"type": int, "help": "listen here and nowhere else (default: a free port)"},
+    "discard": {"action": "store_true", "help": "remove the folder in the end"},
+}
+"""The options of the command lines."""

@@ -10,7 +10,6 @@ It trusts every connection from this machine, and does not wait for the disk (wh
 not the machine): for play and tests only.
 """
 
-import argparse
 import asyncio
 import re
 import secrets
@@ -19,22 +18,21 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import asyncpg
 
 from playground.stores import _place
 from playground.stores._server import (
     Log,
+    Server,
     locked,
     log_to_stderr,
     no_log,
     on_a_free_port,
-    serve,
+    run,
     start_server,
 )
-from tonearm.child import Child, spawn
+from tonearm.child import spawn
 from tonearm.errors import StartFailed
 
 START_TIMEOUT = 30.0
@@ -61,7 +59,7 @@ _SETTINGS = (
 )
 
 
-class Postgres:
+class Postgres(Server):
     """One PostgreSQL server with an empty database ``tonearm``.
 
     ``folder`` keeps the data and the port over restarts; without one it gets a folder of its own.
@@ -79,29 +77,26 @@ class Postgres:
     ) -> None:
         self._folder = folder
         self._discard = folder is None if discard is None else discard
-        self._wanted_port = port
-        self._log = log
-        self._child: Child | None = None
-        self.port = 0
-        """The port it listens on, known after the first start and kept from then on."""
+        super().__init__(
+            port,
+            log,
+            stop_timeout=STOP_TIMEOUT,
+            stop_signal=signal.SIGINT,
+            # At once, without a checkpoint; but it takes its own children along.
+            kill_signal=signal.SIGQUIT,
+        )
 
     @property
     def url(self) -> str:
         """The URL of the database ``tonearm``."""
         return self._url(DATABASE)
 
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster; of the last one when it is down."""
-        assert self._child is not None, "never started"
-        return self._child.pid
-
     async def start(self) -> str:
         """Starts the server, again after :meth:`stop` or :meth:`kill`, and returns the URL of its database.
 
         Raises StartFailed with the end of its log when it does not get ready.
         """
-        assert self._child is None or self._child.returncode is not None, "already running"
+        self._require_down()
         folder = self._folder = self._folder or _new_folder()
         place = await asyncio.to_thread(_place.prepare, folder)
 
@@ -116,7 +111,7 @@ class Postgres:
                 cwd=place.data,
                 env={"LC_ALL": "C"},
                 user=place.user,
-                death_signal=signal.SIGQUIT,  # at once, but it takes its own children along
+                death_signal=self._kill_signal,
                 lock=lock,
             )
 
@@ -143,23 +138,6 @@ class Postgres:
     async def drop_database(self, url: str) -> None:
         """Removes a database that :meth:`create_database` made; whoever is connected to it is cut off."""
         await self._execute(f"DROP DATABASE IF EXISTS {_quoted(url.rpartition('/')[2])} WITH (FORCE)")
-
-    async def wait(self) -> int:
-        """Waits until the server has exited; returns its exit code."""
-        assert self._child is not None, "never started"
-        return await self._child.wait()
-
-    async def stop(self) -> None:
-        """Ends the server in order, cutting off its clients; it can be started again at the same URL."""
-        if self._child is not None:
-            await self._child.stop(STOP_TIMEOUT, signal.SIGINT)
-
-    async def kill(self, sig: signal.Signals = signal.SIGQUIT) -> None:
-        """Ends the server at once, without a checkpoint, as a crash would. Another signal is only sent."""
-        if self._child is not None:
-            self._child.send(sig)
-            if sig is signal.SIGQUIT:
-                await self._child.wait()
 
     async def close(self) -> None:
         """Ends the server and removes its folder if it is to be discarded."""
@@ -207,19 +185,6 @@ class Postgres:
             raise StartFailed(f"PostgreSQL's initdb exited with {code}. It said:\n" + "\n".join(lines[-12:]))
         done.touch()
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
 
 def _new_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tonearm-postgres-"))
@@ -244,17 +209,12 @@ def _quoted(name: str) -> str:
     return f'"{name}"'
 
 
-def main() -> int:
-    """Runs PostgreSQL as a process of its own until SIGTERM or Ctrl-C; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m playground.stores.postgres", description="Runs an embedded PostgreSQL."
-    )
-    parser.add_argument("--dir", type=Path, required=True, help="keeps the data and the port over restarts")
-    parser.add_argument("--port", type=int, help="listen here and nowhere else (default: a free port)")
-    parser.add_argument("--discard", action="store_true", help="remove the folder in the end")
-    asked = parser.parse_args()
-    return asyncio.run(serve(Postgres(asked.dir, port=asked.port, discard=asked.discard, log=log_to_stderr)))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        run(
+            "playground.stores.postgres",
+            "Runs an embedded PostgreSQL.",
+            lambda asked: Postgres(asked.dir, port=asked.port, discard=asked.discard, log=log_to_stderr),
+            *("port", "discard"),
+        )
+    )

@@ -12,18 +12,16 @@ or as a process: ``python -m playground.stores.valkey_cluster --dir DIR [--aof]`
 not served by anybody, and the others go on.
 """
 
-import argparse
 import asyncio
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import redis.asyncio
 
-from playground.stores._server import Log, log_to_stderr, no_log, serve
+from playground.stores._server import Log, Store, log_to_stderr, no_log, run
 from playground.stores.valkey import Valkey, bus_port
 from tonearm.errors import StartFailed
 
@@ -36,13 +34,18 @@ AGREE_TIMEOUT = 20.0
 POLL = 0.02
 
 
-class ValkeyCluster:
-    """Three masters. ``folder`` keeps their ports, append-only files and what they know of each other."""
+class ValkeyCluster(Store):
+    """Three masters. ``folder`` keeps their ports, append-only files and what they know of each other.
 
-    def __init__(self, folder: Path | None = None, *, aof: bool = False, log: Log = no_log) -> None:
+    ``coverage`` is their ``cluster-require-full-coverage``.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, aof: bool = False, coverage: str = "no", log: Log = no_log
+    ) -> None:
         self._own_folder = folder is None
         self._folder = folder or Path(tempfile.mkdtemp(prefix="tonearm-valkey-cluster-"))
-        options = ("--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--cluster-require-full-coverage", "no")
+        options = ("--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--cluster-require-full-coverage", coverage)
         self.masters = tuple(
             Valkey(self._folder / str(number), aof=aof, cluster=True, options=options, log=log)
             for number in range(MASTERS)
@@ -133,35 +136,18 @@ class ValkeyCluster:
             return {str(name): str(value) for name, value in answer.items()}
         return dict(line.split(":", 1) for line in answer.decode().split())
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
 
 def _whole(info: dict[str, str]) -> bool:
     whole = {"cluster_state": "ok", "cluster_size": str(MASTERS), "cluster_slots_ok": str(SLOTS)}
     return whole.items() <= info.items()
 
 
-def main() -> int:
-    """Runs the cluster as a process of its own until SIGTERM, Ctrl-C or a master's death; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m playground.stores.valkey_cluster", description="Runs an embedded Valkey cluster."
-    )
-    parser.add_argument("--dir", type=Path, required=True, help="keeps ports and append-only files over restarts")
-    parser.add_argument("--aof", action="store_true", help="keep append-only files, flushed every second")
-    asked = parser.parse_args()
-    return asyncio.run(serve(ValkeyCluster(asked.dir, aof=asked.aof, log=log_to_stderr)))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        run(
+            "playground.stores.valkey_cluster",
+            "Runs an embedded Valkey cluster.",
+            lambda asked: ValkeyCluster(asked.dir, aof=asked.aof, log=log_to_stderr),
+            "aof",
+        )
+    )
