@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check api-check api-document format lock clean
+.PHONY: help setup demo test chaos check api-check api-document deploy-check format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -59,6 +59,9 @@ api-check: .venv/installed ## the API against its document: lint, both ways, and
 
 api-document: .venv/installed ## write what the API serves from docs/api/openapi.yaml
 	@$(BIN)/python .ci/openapi.py
+
+deploy-check: .venv/installed ## Kubernetes' manifests, images and compose, as far as they can be judged without running them
+	@$(BIN)/python .ci/deploy_check.py
 
 diagrams: .venv/installed ## write the diagrams that are made from the code
 	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd

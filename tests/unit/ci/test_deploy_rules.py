@@ -1,0 +1,439 @@
+"""Every rule for manifests passes what is there, and finds what is broken on purpose."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import deploy_check
+import deploy_network
+import deploy_pods
+import deploy_wiring
+import pytest
+from deploy_manifests import Object, System, load, selects
+
+ROOT = Path(__file__).resolve().parents[3]
+BASE = ROOT / "k8s" / "base"
+KEDA = ROOT / "k8s" / "components" / "keda"
+
+Break = Callable[[System], None]
+Rule = Callable[[System], Iterator[str]]
+
+
+def build(folder: Path) -> list[Object]:
+    """What kustomize makes of a folder, as far as the rules look at it."""
+    (told,) = load((folder / "kustomization.yaml").read_text())
+    objects: list[Object] = []
+    for resource in told.get("resources", []):
+        path = folder / resource
+        objects += build(path) if path.is_dir() else load(path.read_text())
+    for generator in told.get("configMapGenerator", []):
+        data = {Path(file).name: "" for file in generator["files"]}
+        objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": generator["name"]}, "data": data})
+    return objects
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[Object]:
+    objects = build(BASE)
+    for each in objects:
+        if each["kind"] != "Namespace":
+            each["metadata"]["namespace"] = "discord-bot"
+    for workload in System(objects).workloads():
+        workload.labels["app.kubernetes.io/part-of"] = "tonearm"
+    return objects
+
+
+@pytest.fixture
+def system(whole: list[Object]) -> System:
+    return System(copy.deepcopy(whole))
+
+
+def find(system: System, kind: str, name: str) -> Any:
+    found = system.find(kind, name)
+    assert found is not None
+    return found
+
+
+def pod(system: System, name: str) -> Any:
+    return next(each.pod for each in system.workloads() if each.name == name)
+
+
+def container(system: System, name: str) -> Any:
+    return pod(system, name)["containers"][0]
+
+
+def drop(system: System, kind: str, name: str) -> None:
+    system.objects.remove(find(system, kind, name))
+
+
+def settings(system: System) -> Any:
+    return find(system, "ConfigMap", "tonearm")["data"]
+
+
+def rule_of(system: System, name: str, side: str) -> Any:
+    return find(system, "NetworkPolicy", name)["spec"][side]
+
+
+BROKEN: list[tuple[Rule, Break, str]] = [
+    (deploy_pods.locked_in, lambda s: pod(s, "api")["securityContext"].update(runAsUser=0), "api/api may be root"),
+    (
+        deploy_pods.locked_in,
+        lambda s: pod(s, "redis")["securityContext"].pop("runAsNonRoot"),
+        "redis/redis may be root",
+    ),
+    (
+        deploy_pods.locked_in,
+        lambda s: container(s, "worker")["securityContext"].update(readOnlyRootFilesystem=False),
+        "worker/worker may write",
+    ),
+    (
+        deploy_pods.locked_in,
+        lambda s: container(s, "postgres")["securityContext"].pop("allowPrivilegeEscalation"),
+        "may gain privileges",
+    ),
+    (
+        deploy_pods.locked_in,
+        lambda s: container(s, "lavalink")["securityContext"].update(capabilities={"drop": ["ALL"], "add": ["CHOWN"]}),
+        "has capabilities",
+    ),
+    (
+        deploy_pods.locked_in,
+        lambda s: pod(s, "backup-redis")["initContainers"][0]["securityContext"].update(
+            seccompProfile={"type": "None"}
+        ),
+        "backup-redis/snapshot has no seccomp",
+    ),
+    (deploy_pods.apart_from_the_node, lambda s: pod(s, "api").update(hostNetwork=True), "api has hostNetwork"),
+    (
+        deploy_pods.apart_from_the_node,
+        lambda s: pod(s, "lavalink")["volumes"].append({"name": "x", "hostPath": {"path": "/"}}),
+        "mounts the node's /",
+    ),
+    (
+        deploy_pods.apart_from_the_node,
+        lambda s: pod(s, "lavalink")["volumes"].append({"name": "x", "emptyDir": {}}),
+        "no size limit",
+    ),
+    (
+        deploy_pods.limited,
+        lambda s: container(s, "voice-node")["resources"]["limits"].pop("memory"),
+        "voice-node/voice-node has no limits of memory",
+    ),
+    (deploy_pods.limited, lambda s: pod(s, "api")["initContainers"][0].pop("resources"), "wait-for-schema has no"),
+    (deploy_pods.probed, lambda s: container(s, "redis").pop("livenessProbe"), "redis/redis has no livenessProbe"),
+    (
+        deploy_pods.probed,
+        lambda s: container(s, "voice-node")["readinessProbe"]["httpGet"].update(path="/healthz"),
+        "does not ask /readyz",
+    ),
+    (
+        deploy_pods.probed,
+        lambda s: container(s, "lavalink")["ports"][0].update(name="other"),
+        "at a port http that it does not have",
+    ),
+    (
+        deploy_pods.without_tokens,
+        lambda s: pod(s, "api").update(automountServiceAccountToken=True),
+        "api gets a token",
+    ),
+    (deploy_pods.without_tokens, lambda s: drop(s, "ServiceAccount", "worker"), "worker has no ServiceAccount"),
+    (
+        deploy_pods.without_tokens,
+        lambda s: find(s, "ServiceAccount", "redis").pop("automountServiceAccountToken"),
+        "hands out its token",
+    ),
+    (
+        deploy_pods.without_tokens,
+        lambda s: find(s, "RoleBinding", "rollout")["subjects"].append({"name": "api"}),
+        "api, which is some pod's, has the Role",
+    ),
+    (
+        deploy_pods.without_tokens,
+        lambda s: find(s, "Role", "rollout")["rules"][0].update(verbs=["*"]),
+        "may do too much",
+    ),
+    (
+        deploy_pods.of_the_right_image,
+        lambda s: container(s, "redis").update(image="redis"),
+        "whose version nobody knows",
+    ),
+    (
+        deploy_pods.of_the_right_image,
+        lambda s: container(s, "redis").update(image="redis:latest"),
+        "whose version nobody knows",
+    ),
+    (
+        deploy_pods.of_the_right_image,
+        lambda s: container(s, "api").update(image="tonearm-worker:0.1.0"),
+        "not tonearm-api:",
+    ),
+    (
+        deploy_pods.of_the_right_image,
+        lambda s: container(s, "redis").update(image="tonearm-worker:0.1.0"),
+        "not in the list",
+    ),
+    (
+        deploy_pods.of_the_right_image,
+        lambda s: container(s, "worker").update(args=["work"]),
+        "does not run a command of Tonearm: 'work'",
+    ),
+    (
+        deploy_pods.of_the_right_image,
+        lambda s: container(s, "worker").update(imagePullPolicy="Always"),
+        "pulls images",
+    ),
+    (deploy_pods.leaving_in_order, lambda s: container(s, "interactions").pop("lifecycle"), "it has no preStop"),
+    (
+        deploy_pods.leaving_in_order,
+        lambda s: container(s, "worker").update(lifecycle={"preStop": {"sleep": {"seconds": 5}}}),
+        "for nothing",
+    ),
+    (
+        deploy_pods.leaving_in_order,
+        lambda s: pod(s, "lavalink").update(terminationGracePeriodSeconds=90),
+        "killed before it has left",
+    ),
+    (
+        deploy_pods.rolled,
+        lambda s: find(s, "Deployment", "voice-node")["spec"]["strategy"]["rollingUpdate"].update(maxUnavailable=1),
+        "not rolled one by one",
+    ),
+    (deploy_pods.rolled, lambda s: pod(s, "api")["topologySpreadConstraints"].pop(), "not spread"),
+    (
+        deploy_pods.with_their_volumes,
+        lambda s: pod(s, "postgres")["securityContext"].pop("fsGroupChangePolicy"),
+        "OnRootMismatch",
+    ),
+    (deploy_pods.with_their_volumes, lambda s: pod(s, "redis").pop("volumes"), "mounts config, which is no volume"),
+    (deploy_pods.with_their_volumes, lambda s: drop(s, "ConfigMap", "backup"), "a ConfigMap backup that is not there"),
+    (
+        deploy_wiring.matched,
+        lambda s: find(s, "Deployment", "api")["spec"]["selector"]["matchLabels"].update(more="labels"),
+        "api does not select its own pods",
+    ),
+    (
+        deploy_wiring.matched,
+        lambda s: find(s, "PodDisruptionBudget", "api")["spec"].update(selector={"matchLabels": {"a": "b"}}),
+        "is for no pod",
+    ),
+    (deploy_wiring.matched, lambda s: drop(s, "Service", "redis"), "redis's Service is not there"),
+    (
+        deploy_wiring.matched,
+        lambda s: find(s, "Deployment", "api")["spec"]["template"]["metadata"]["labels"].pop(
+            "app.kubernetes.io/part-of"
+        ),
+        "don't say what they are",
+    ),
+    (
+        deploy_wiring.leading_somewhere,
+        lambda s: find(s, "Service", "api")["spec"].update(selector={"app.kubernetes.io/name": "apis"}),
+        "Service api is for no pod",
+    ),
+    (
+        deploy_wiring.leading_somewhere,
+        lambda s: find(s, "Service", "api")["spec"]["ports"][0].update(targetPort="web"),
+        "leads to a port web",
+    ),
+    (
+        deploy_wiring.leading_somewhere,
+        lambda s: drop(s, "Service", "interactions"),
+        "leads /interactions to interactions",
+    ),
+    (
+        deploy_wiring.leading_somewhere,
+        lambda s: find(s, "Ingress", "tonearm")["spec"]["rules"][0]["http"]["paths"][0].update(path="/"),
+        "/metrics too",
+    ),
+    (deploy_wiring.scaled, lambda s: settings(s).update(TONEARM_SHARD_COUNT="4"), "2 voice nodes for"),
+    (deploy_wiring.scaled, lambda s: settings(s).update(TONEARM_DATABASE_PROCESSES="8"), "PROCESSES is too low"),
+    (deploy_wiring.scaled, lambda s: drop(s, "HorizontalPodAutoscaler", "worker"), "worker has no autoscaler"),
+    (deploy_wiring.scaled, lambda s: drop(s, "Deployment", "worker"), "scales worker, which is not there"),
+    (deploy_wiring.scaled, lambda s: drop(s, "PodDisruptionBudget", "api"), "has no PodDisruptionBudget"),
+    (
+        deploy_wiring.scaled,
+        lambda s: find(s, "Deployment", "api")["spec"].update(replicas=2),
+        "each apply sets its replicas back",
+    ),
+    (
+        deploy_wiring.scaled,
+        lambda s: s.objects.append(find(s, "HorizontalPodAutoscaler", "api")),
+        "api has two autoscalers",
+    ),
+    (
+        deploy_wiring.told_what_they_need,
+        lambda s: settings(s).update(TONEARM_SHARDS="1"),
+        "the ConfigMap has TONEARM_SHARDS",
+    ),
+    (
+        deploy_wiring.told_what_they_need,
+        lambda s: container(s, "api")["env"].append({"name": "TONEARM_X", "value": ""}),
+        "api/api is given TONEARM_X",
+    ),
+    (
+        deploy_wiring.told_what_they_need,
+        lambda s: container(s, "voice-node").pop("env"),
+        "voice-node/voice-node is not given TONEARM_REDIS_URL",
+    ),
+    (
+        deploy_wiring.told_what_they_need,
+        lambda s: container(s, "interactions")["env"].append({"name": "TONEARM_DISCORD_BOT_TOKEN", "value": ""}),
+        "is given the secret TONEARM_DISCORD_BOT_TOKEN, which it does not need",
+    ),
+    (
+        deploy_wiring.without_secrets,
+        lambda s: s.objects.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}),
+        "the Secret x is among the manifests",
+    ),
+    (
+        deploy_wiring.without_secrets,
+        lambda s: settings(s).update(TONEARM_DISCORD_BOT_TOKEN=""),
+        "the ConfigMap tonearm has the secret",
+    ),
+    (
+        deploy_wiring.without_secrets,
+        lambda s: settings(s).update(TONEARM_STRIPE_RETURN_URL="https://me:mine@shop.example"),
+        "something like a secret in TONEARM_STRIPE_RETURN_URL",
+    ),
+    (
+        deploy_wiring.without_secrets,
+        lambda s: container(s, "api")["env"][0].update(value="redis://redis", valueFrom={}),
+        "api/api has TONEARM_REDIS_URL in the open",
+    ),
+    (
+        deploy_wiring.without_secrets,
+        lambda s: container(s, "redis")["args"].append("redis://:hunter2@redis"),
+        "redis/redis has something like a secret",
+    ),
+    (
+        deploy_wiring.secrets_in_the_example,
+        lambda s: container(s, "redis")["env"][0]["valueFrom"]["secretKeyRef"].update(key="pass"),
+        "redis is given pass of redis",
+    ),
+    (
+        deploy_wiring.secrets_in_the_example,
+        lambda s: container(s, "lavalink")["envFrom"][0]["secretRef"].update(name="music"),
+        "lavalink is given the Secret music",
+    ),
+    (
+        deploy_wiring.in_their_place,
+        lambda s: find(s, "Service", "api")["metadata"].pop("namespace"),
+        "Service api is not in the namespace",
+    ),
+    (
+        deploy_wiring.in_their_place,
+        lambda s: find(s, "Namespace", "discord-bot")["metadata"]["labels"].clear(),
+        "lets any pod in",
+    ),
+    (
+        deploy_wiring.keeping_what_they_are_told,
+        lambda s: find(s, "ConfigMap", "redis")["data"].update({"redis.conf": "appendonly yes"}),
+        "maxmemory-policy noeviction",
+    ),
+    (
+        deploy_wiring.keeping_what_they_are_told,
+        lambda s: settings(s).update(TONEARM_DATABASE_MAX_CONNECTIONS="100"),
+        "max_connections=100",
+    ),
+    (deploy_network.problems, lambda s: drop(s, "NetworkPolicy", "default-deny"), "no policy denies everything"),
+    (
+        deploy_network.problems,
+        lambda s: find(s, "NetworkPolicy", "default-deny")["spec"].update(policyTypes=["Ingress"]),
+        "no policy denies everything",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: find(s, "NetworkPolicy", "api")["spec"].update(podSelector={"matchLabels": {"app": "api"}}),
+        "NetworkPolicy api is for no pod",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "redis", "ingress")[0]["from"].pop(0),
+        "interactions -> redis (6379) lacks its Ingress rule",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "migrate", "egress").clear(),
+        "migrate -> postgres (5432) lacks its Egress rule",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "redis", "ingress").append({"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}),
+        "net:0.0.0.0/0 -> redis (any) is allowed, and not intended",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "postgres", "ingress").append({"ports": [{"port": 5432}]}),
+        "anybody -> postgres (5432) is allowed, and not intended",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "worker", "egress")[-1]["to"][0]["ipBlock"]["except"].remove("169.254.0.0/16"),
+        "worker -> net:0.0.0.0/0 (443) is allowed, and not intended",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "lavalink", "egress")[0]["ports"].pop(),
+        "lavalink -> the world (UDP 1024-65535) is intended, and not allowed",
+    ),
+    (
+        deploy_network.problems,
+        lambda s: rule_of(s, "api", "ingress")[0]["from"][0].update(namespaceSelector={}),
+        "ns:* -> api (8080) is allowed, and not intended",
+    ),
+]
+
+
+@pytest.mark.parametrize("rule", deploy_check.RULES.values(), ids=lambda rule: rule.__name__)
+def test_what_is_there_passes(rule: Rule, system: System) -> None:
+    assert list(rule(system)) == []
+
+
+@pytest.mark.parametrize(("rule", "spoil", "said"), BROKEN, ids=[said for _, _, said in BROKEN])
+def test_what_is_broken_is_found(rule: Rule, spoil: Break, said: str, system: System) -> None:
+    spoil(system)
+    assert said in "\n".join(rule(system))
+
+
+def test_every_rule_was_seen_to_fail() -> None:
+    alone = {deploy_wiring.asking_for_what_is_there}  # below
+    assert {rule for rule, _, _ in BROKEN} | alone == set(deploy_check.RULES.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "word", "instead", "said"),
+    [
+        ("voice-node", "sum(tonearm_players)", "sum(tonearm_listeners)", "tonearm_listeners, which nobody counts"),
+        ("worker", "{w3}:jobs", "{w9}:jobs", "{w9}:jobs, which no worker reads"),
+        ("worker", "{w3}:jobs", "{w2}:jobs", "does not ask for each of the 8 streams"),
+        ("worker", "redis-streams", "cron", "a trigger that nobody checks: cron"),
+    ],
+)
+def test_keda_asks_for_what_is_there(file: str, word: str, instead: str, said: str) -> None:
+    text = (KEDA / f"{file}-scaledobject.yaml").read_text()
+    assert list(deploy_wiring.asking_for_what_is_there(System(load(text)))) == []
+    broken = System(load(text.replace(word, instead)))
+    assert said in "\n".join(deploy_wiring.asking_for_what_is_there(broken))
+
+
+def test_what_a_component_changes_is_intended_with_it_only() -> None:
+    alone, with_keda = deploy_network.intended(frozenset()), deploy_network.intended(frozenset({"keda"}))
+    assert with_keda - alone == {deploy_network.Pair("ns:keda", "redis", "6379")}
+
+
+def test_selectors_are_read_as_kubernetes_does() -> None:
+    labels = {"a": "1", "b": "2"}
+    assert selects({}, labels)
+    assert selects({"matchLabels": {"a": "1"}}, labels)
+    assert not selects({"matchLabels": {"a": "2"}}, labels)
+    assert selects({"matchExpressions": [{"key": "b", "operator": "In", "values": ["2", "3"]}]}, labels)
+    with pytest.raises(ValueError, match="NotIn"):
+        selects({"matchExpressions": [{"key": "b", "operator": "NotIn", "values": ["2"]}]}, labels)
+
+
+def test_scripts_are_shell() -> None:
+    for script in (ROOT / "k8s").rglob("*.sh"):
+        subprocess.run(["sh", "-n", script], check=True, timeout=10)
