@@ -108,7 +108,7 @@ def _count(sent: Sequence[Sent], found: Found, verdict: Verdict) -> None:
             verdict.jobs.setdefault(job.id, "silent")
     known = {job.id for job in sent}
     for id in times:
-        if id.startswith("i:") and id not in known:
+        if id.startswith(("i:", "a:")) and id not in known:
             verdict.wrong.append(f"{id} is in the log, but nobody sent it")
 
 

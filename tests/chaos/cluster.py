@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,29 +22,41 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from playground.stores._server import PORTS
+from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
 from playground.system import PASSWORD
 from playground.twin.actors import TwinClient
-from tests.chaos.processes import Process, Processes, Ready
+from tests.chaos.processes import Process, Processes, Ready, signal_tree
 from tests.chaos.proxies import Address, Proxy
 from tonearm.child_logs import Log
 from tonearm.errors import StartFailed
 from tonearm.settings import PREFIX
 from tonearm.up import tonearm
 
-VOICE, AUDIO, HTTP = "voice-", "audio-", "http-"
+VOICE, AUDIO, HTTP, WORKER, API = "voice-", "audio-", "http-", "worker-", "api-"
 """Roles: the beginnings of names."""
 
+SCOPES = ("premium:*", "music:*", "settings:*")
+"""What the script may do that uses the API."""
+
 SHARDS_SECONDS = 60.0
+TWIN_FAILED = "twin_failed"
+EVENTS_AGAIN = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+"""Seconds after which Discord delivers a webhook event again: quicker than it does, as nobody wants to wait."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How many of what. ``troubled``: proxies stand before Redis, the audio nodes and Discord's REST API."""
+    """How many of what; PostgreSQL is there where a worker is.
+
+    ``troubled``: proxies stand before Redis, PostgreSQL, the audio nodes and Discord's REST API.
+    """
 
     voice_nodes: int = 3
     audio_nodes: int = 2
     http: int = 2
+    workers: int = 0
+    api: int = 0
     shards: int = 4
     troubled: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +65,8 @@ class Shape:
 class Cluster:
     """The running whole; an async context manager that leaves no process behind.
 
-    ``proxies`` are, where the shape says so: ``redis-http``, ``redis-voice``, ``audio-<n>`` and ``rest``.
+    ``proxies`` are, where the shape says so: ``redis-http``, ``redis-voice``, ``database``, ``audio-<n>`` and ``rest``.
+    ``api_url`` and ``api_key`` are for a script, where there is an API; ``sku`` is the plan pro at Discord's.
     """
 
     def __init__(self, folder: Path, library: Path, shape: Shape, log: Log) -> None:
@@ -61,12 +75,17 @@ class Cluster:
         self.processes = Processes(log)
         self.valkey = Valkey(folder / "valkey", aof=True, log=lambda line: log("valkey", line))
         self.valkey_lock = asyncio.Lock()
+        self.postgres = Postgres(folder / "postgres", log=lambda line: log("postgres", line))
+        self.postgres_lock = asyncio.Lock()
+        self.api_url = ""
+        self.api_key = self.api_key_id = ""
+        self.sku = ""
         self.proxies: dict[str, Proxy] = {}
         self._library = library
         self._log = log
         self._stack = AsyncExitStack()
         self._environ: dict[str, str] = {}
-        self._http: dict[str, Address] = {}
+        self._addresses: dict[str, Address] = {}
         self._audio_ports = free_ports(shape.audio_nodes)
         self._twin: TwinClient | None = None
         self._redis: redis.asyncio.Redis | None = None
@@ -111,6 +130,16 @@ class Cluster:
                 while await self.owner(shard) is None:  # noqa: ASYNC110 - Redis has no event for it
                     await asyncio.sleep(0.1)
 
+    async def complaints(self) -> list[str]:
+        """What went wrong beside everything that was looked for: processes that crashed, rules of Discord's broken.
+
+        The twin's own mistakes are no fault of the bot, and are in its log.
+        """
+        violations = Counter(str(each["name"]) for each in await self.twin.violations())
+        violations.pop(TWIN_FAILED, None)
+        told = [f"Discord wrote down {times} times: {name}" for name, times in violations.items()]
+        return [*map(str, self.processes.crashes), *told]
+
     async def __aenter__(self) -> Self:
         try:
             await self._start()
@@ -133,7 +162,12 @@ class Cluster:
             retry_on_error=[redis.exceptions.ConnectionError],
         )
         stack.push_async_callback(self._redis.aclose)
-        balancer = await stack.enter_async_context(Proxy(lambda: self._http.values()))
+        balancer = await stack.enter_async_context(Proxy(lambda: self._serving(HTTP)))
+        counter = await stack.enter_async_context(Proxy(lambda: self._serving(API)))
+        if shape.workers:
+            await self.postgres.start()
+            stack.push_async_callback(self.postgres.close)
+            stack.push_async_callback(self._continue_postgres)
         await stack.enter_async_context(self.processes)
         twin = (await self.processes.start("twin", lambda: _module("playground.twin", "--identify-interval", "5"))).said
         self._twin = await stack.enter_async_context(TwinClient(str(twin["control_url"])))
@@ -141,15 +175,22 @@ class Cluster:
         await self._twin.set_interactions_url(f"http://{balancer.address}/interactions")
         if shape.troubled:
             await self._open_proxies(twin)
+        if shape.workers:
+            self.sku = str((await self.twin.create_sku("pro"))["id"])
         self._environ = self._make_environ(twin)
         voice_ca = str(twin["voice_ca"])
         await asyncio.gather(
-            self._register_commands(), *(self._start_audio(number, voice_ca) for number in range(shape.audio_nodes))
+            self._prepare(), *(self._start_audio(number, voice_ca) for number in range(shape.audio_nodes))
         )
         await asyncio.gather(
             *(self._start_voice(f"{VOICE}{number}") for number in range(shape.voice_nodes)),
-            *(self._start_http(f"{HTTP}{number}") for number in range(shape.http)),
+            *(self._start_server(f"{HTTP}{number}", "interactions") for number in range(shape.http)),
+            *(self._start_server(f"{WORKER}{number}", "worker") for number in range(shape.workers)),
+            *(self._start_server(f"{API}{number}", "api") for number in range(shape.api)),
         )
+        if shape.api:
+            self.api_url = f"http://{counter.address}"
+            await self.twin.set_events_url(f"{self.api_url}/webhook-events", EVENTS_AGAIN)
         try:
             await self.wait_owned()
         except TimeoutError:
@@ -166,6 +207,8 @@ class Cluster:
             "rest": ("127.0.0.1", rest.port or 80),
             **{f"{AUDIO}{number}": ("127.0.0.1", port) for number, port in enumerate(self._audio_ports)},
         }
+        if self.shape.workers:
+            backends["database"] = ("127.0.0.1", self.postgres.port)
         for name, backend in backends.items():
             self.proxies[name] = await self._stack.enter_async_context(Proxy(lambda at=backend: (at,)))  # type: ignore[misc]
 
@@ -189,6 +232,11 @@ class Cluster:
             "PORT": "0",
             **self.shape.settings,
         }
+        if self.shape.workers:
+            url = urlsplit(self.postgres.url)
+            address = self.proxies["database"].address if "database" in self.proxies else f"127.0.0.1:{url.port}"
+            values["DISCORD_SKUS"] = f"pro={self.sku}"
+            values["DATABASE_URL"] = url._replace(netloc=f"{url.username}@{address}").geturl()
         return {f"{PREFIX}{name}": str(value) for name, value in values.items()}
 
     def _with_redis(self, proxy: str) -> dict[str, str]:
@@ -197,16 +245,27 @@ class Cluster:
             url = f"redis://{self.proxies[proxy].address}/0"
         return {**self._environ, f"{PREFIX}REDIS_URL": url}
 
-    async def _register_commands(self) -> None:
+    async def _prepare(self) -> None:
+        """What an operator does once: tell Discord the commands, make the tables, make a key."""
+        await self._do("commands", "sync")
+        if self.shape.workers:
+            await self._do("migrate")
+        if self.shape.api:
+            said = await self._do("keys", "create", "chaos", *(f"--scope={scope}" for scope in SCOPES))
+            self.api_key = said.split()[-1]
+            self.api_key_id = (await self._do("keys", "list")).splitlines()[1].split()[0]
+
+    async def _do(self, *words: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            *tonearm("commands", "sync"),
+            *tonearm(*words),
             env={**os.environ, **self._with_redis("")},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         output, _ = await process.communicate()
         if process.returncode:
-            raise StartFailed(f"`tonearm commands sync` failed: {output.decode(errors='replace').strip()}")
+            raise StartFailed(f"`tonearm {' '.join(words)}` failed: {output.decode(errors='replace').strip()}")
+        return output.decode()
 
     async def _start_audio(self, number: int, voice_ca: str) -> Process:
         port = str(self._audio_ports[number])
@@ -220,17 +279,23 @@ class Cluster:
             name, lambda: tonearm("voice-node"), lambda: self._with_redis("redis-voice"), wait=False
         )
 
-    async def _start_http(self, name: str) -> None:
+    async def _start_server(self, name: str, command: str) -> None:
         def is_ready(said: Ready) -> None:
             url = urlsplit(str(said["url"]))
-            self._http[name] = ("127.0.0.1", url.port or 80)
+            self._addresses[name] = ("127.0.0.1", url.port or 80)
 
         await self.processes.start(
-            name, lambda: tonearm("interactions"), lambda: self._with_redis("redis-http"), on_ready=is_ready
+            name, lambda: tonearm(command), lambda: self._with_redis("redis-http"), on_ready=is_ready
         )
+
+    def _serving(self, role: str) -> list[Address]:
+        return [address for name, address in self._addresses.items() if name.startswith(role)]
 
     async def _continue_valkey(self) -> None:
         await self.valkey.kill(signal.SIGCONT)
+
+    async def _continue_postgres(self) -> None:
+        signal_tree(self.postgres.pid, signal.SIGCONT)
 
 
 def free_ports(count: int) -> list[int]:

@@ -6,11 +6,13 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from playground.twin.client import TwinError
-from tests.chaos.cluster import AUDIO, HTTP, VOICE, Cluster
+from playground.twin.handles import Guild
+from tests.chaos.cluster import API, AUDIO, HTTP, VOICE, WORKER, Cluster
 from tests.chaos.plan import Fault, Kind
+from tests.chaos.processes import signal_tree
 from tests.chaos.rooms import Room
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -98,12 +100,12 @@ class Faults:
         await self._cluster.twin.forget_session(self._shard(fault))
         return f"shard {self._shard(fault)}"
 
-    async def _cut_voice(self, fault: Fault) -> str:
+    async def _trouble_voice(self, fault: Fault, trouble: Callable[[Guild], Awaitable[Any]]) -> str:
         for number in range(len(self._rooms)):
             room = self._rooms[(fault.target + number) % len(self._rooms)]
             if await room.guild.bot_voice_state() is not None:
                 try:
-                    await room.guild.change_voice_server()
+                    await trouble(room.guild)
                 except TwinError:
                     continue
                 return room.guild.name
@@ -124,6 +126,17 @@ class Faults:
                 await self._cluster.valkey.kill(signal.SIGCONT)
         return "valkey"
 
+    async def _kill_database(self, _: Fault) -> str:
+        async with self._cluster.postgres_lock:
+            await self._cluster.postgres.kill()
+            await self._cluster.postgres.start()
+        return "postgres"
+
+    async def _freeze_database(self, fault: Fault) -> str:
+        async with self._cluster.postgres_lock, database_frozen(self._cluster):
+            await asyncio.sleep(fault.seconds)
+        return "postgres"
+
     async def _trouble_rest(self, fault: Fault, *, delay: float | None = None, status: int | None = None) -> str:
         async with rest_trouble(self._cluster, delay=delay, status=status):
             await asyncio.sleep(fault.seconds)
@@ -142,6 +155,17 @@ async def rest_trouble(
         yield
 
 
+@asynccontextmanager
+async def database_frozen(cluster: Cluster) -> AsyncIterator[None]:
+    """Meanwhile neither the server nor any of its sessions moves."""
+    pid = cluster.postgres.pid
+    signal_tree(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        signal_tree(pid, signal.SIGCONT)
+
+
 _DEEDS: dict[Kind, Callable[[Faults, Fault], Awaitable[str]]] = {
     Kind.VOICE_KILL: lambda faults, fault: faults._end(VOICE, fault, signal.SIGKILL),
     Kind.VOICE_TERM: lambda faults, fault: faults._end(VOICE, fault, signal.SIGTERM),
@@ -155,9 +179,18 @@ _DEEDS: dict[Kind, Callable[[Faults, Fault], Awaitable[str]]] = {
     Kind.AUDIO_STOP: lambda faults, fault: faults._freeze(AUDIO, fault),
     Kind.GATEWAY_CUT: Faults._cut_gateway,
     Kind.RESUME_REFUSED: Faults._refuse_resume,
-    Kind.VOICE_CUT: Faults._cut_voice,
+    Kind.VOICE_MOVED: lambda faults, fault: faults._trouble_voice(fault, Guild.change_voice_server),
+    Kind.VOICE_CUT: lambda faults, fault: faults._trouble_voice(fault, Guild.cut_voice),
     Kind.REDIS_KILL: Faults._kill_redis,
     Kind.REDIS_STOP: Faults._freeze_redis,
+    Kind.WORKER_KILL: lambda faults, fault: faults._end(WORKER, fault, signal.SIGKILL),
+    Kind.WORKER_TERM: lambda faults, fault: faults._end(WORKER, fault, signal.SIGTERM),
+    Kind.WORKER_STOP: lambda faults, fault: faults._freeze(WORKER, fault),
+    Kind.API_KILL: lambda faults, fault: faults._end(API, fault, signal.SIGKILL),
+    Kind.API_TERM: lambda faults, fault: faults._end(API, fault, signal.SIGTERM),
+    Kind.API_STOP: lambda faults, fault: faults._freeze(API, fault),
+    Kind.DATABASE_KILL: Faults._kill_database,
+    Kind.DATABASE_STOP: Faults._freeze_database,
     Kind.REST_SLOW: lambda faults, fault: faults._trouble_rest(fault, delay=2.0),
     Kind.REST_500: lambda faults, fault: faults._trouble_rest(fault, status=500),
     Kind.REST_429: lambda faults, fault: faults._trouble_rest(fault, status=429),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -16,11 +17,13 @@ from typing import Any
 
 from playground.twin.client import TwinError
 from playground.twin.seen import Reply, Unanswered
+from tests.chaos.books import Books
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
-from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Faults, Struck
 from tests.chaos.plan import Job, Plan, tone_hz, tone_of
+from tests.chaos.report import Sheet
 from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.script import QUEUED, Script
 from tests.chaos.tones import make_tone
 from tests.chaos.troubles import told
 from tonearm.child_logs import Log
@@ -85,17 +88,20 @@ class Outcome:
     notes: list[str]
     missed: list[str]
     refusals: Mapping[str, int]
+    books: Sheet | None = None
 
 
 class Jobs:
     """One run of a plan."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, guilds: int, log: Log) -> None:
-        self._cluster = cluster
+    def __init__(self, script: Script, plan: Plan, guilds: int, log: Log) -> None:
+        self._script = script
+        self._cluster = script.cluster
         self._plan = plan
         self._guilds = guilds
         self._rooms: list[Room] = []
         self._replies: list[tuple[Job, Reply, int]] = []
+        self._keys = itertools.count()
         self._sent: list[Sent] = []
         self._sent_ms: dict[str, int] = {}
         self._struck: list[Struck] = []
@@ -110,11 +116,14 @@ class Jobs:
         """Everything; the cluster is whole again in the end."""
         self._rooms = await open_rooms(self._cluster.twin, self._guilds, self._cluster.shape.shards, PEOPLE)
         await asyncio.gather(*(room.ear.follow() for room in self._rooms))
+        books = Books(self._script, self._rooms)
         begun = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._trouble(begun, tasks))
             for job in self._plan.jobs:
-                tasks.create_task(self._use(begun, job))
+                tasks.create_task(self._ask(begun, job) if job.by_script else self._use(begun, job))
+            for deal in self._plan.deals:
+                tasks.create_task(books.deal(begun, deal))
         self._log("the plan is over")
         await self._settle()
         self._log("settled")
@@ -123,7 +132,10 @@ class Jobs:
         await self._settle()
         self._log("settled again")
         await self._outcomes()
-        return await self._judge()
+        outcome = await self._judge()
+        outcome.books = await books.compare()
+        outcome.missed += books.missed
+        return outcome
 
     def _log(self, word: str) -> None:
         self._write("chaos", f"{time.monotonic() - self._made:6.1f} s: {word}")
@@ -138,7 +150,7 @@ class Jobs:
             options = {"query": title(job.tone), "where": job.where}
         elif job.percent is not None:
             options = {"percent": job.percent}
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = _wall_ms()
         person = room.people[job.person]
         try:
             reply = await person.command_with(room.guild, room.text, job.kind, options, twice=job.twice)
@@ -152,6 +164,40 @@ class Jobs:
             message = await reply.answer(timeout=FINAL_SECONDS)
             if job.twice and told(message.text) == DONE:
                 await reply.again()
+
+    async def _ask(self, begun: float, job: Job) -> None:
+        """The same by a script, which asks again until it is told; and once more where it does so twice."""
+        await _until(begun + job.at)
+        room = self._rooms[job.guild]
+        wish = {"guild_id": str(room.guild.id), "actor": str(room.people[job.person].id)}
+        wish["voice_channel_id"] = str(room.voice.id)
+        if job.tone is not None:
+            wish |= {"query": title(job.tone), "where": str(job.where)}
+        body = wish if job.percent is None else {**wish, "volume": job.percent}
+        path, key = f"/music/{job.kind}", f"job-{next(self._keys):06}"
+        now_ms, sent_ns = _wall_ms(), time.monotonic_ns()
+        try:
+            answer, _ = await self._script.insist(path, body, key, FINAL_SECONDS)
+            told_ns = time.monotonic_ns()
+            if answer.status == QUEUED:
+                if job.twice:
+                    await self._script.insist(path, body, key, FINAL_SECONDS)
+                answer = await self._script.ended(answer, FINAL_SECONDS)
+        except TimeoutError:
+            self._missed.append(f"{job.kind} by script was not answered within {FINAL_SECONDS:g} s: {key}")
+            return
+        if answer.status >= 400:
+            self._missed.append(f"{job.kind} by script was refused: {answer.status} {answer.word}: {answer.text}")
+            return
+        outcome = DONE if answer.word == DONE else REFUSED
+        if outcome == REFUSED:
+            self._refusals[answer.word] += 1
+            if answer.word not in EXCUSES:
+                self._missed.append(f"{job.kind} by script was refused for no reason: {answer.word}: {answer.text}")
+        name, tone = f"a:{answer.body['id']}", None if job.tone is None else title(job.tone)
+        self._sent_ms[name] = now_ms
+        about = (job.guild, job.kind, sent_ns, told_ns, outcome, answer.text, tone, job.where, job.percent)
+        self._sent.append(Sent(name, *about))
 
     async def _outcomes(self) -> None:
         """What every person reads in the end: an answer may have taken the place of another."""
@@ -294,7 +340,7 @@ class Jobs:
                     raw = await redis.hgetall(key)
                 case _:
                     raw = await redis.lrange(key, 0, -1)
-            found.update(re.findall(r"i:\d{15,}", repr(raw)))
+            found.update(re.findall(r"i:\d{15,}|a:[0-9a-f]{64}", repr(raw)))
         return sorted(found)
 
 
@@ -307,6 +353,10 @@ def _outcome(reply: Reply) -> tuple[str, str, str]:
     text = reply.message.text
     sentence = told(text)
     return (DONE, "", text) if sentence == DONE else (REFUSED, sentence, text)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def _until(moment: float) -> None:

@@ -63,7 +63,10 @@ async def run(asked: Run) -> Result:
             found += heard
             lost += missing
             players.append(len(heard) + len(missing))
-    return judge(found, lost, players)
+        complaints = await cluster.complaints()
+    result = judge(found, lost, players)
+    result.missed += complaints
+    return result
 
 
 class Failover:

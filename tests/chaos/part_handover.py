@@ -81,9 +81,9 @@ async def run(asked: Run) -> Result:
             for number in range(LONG_REPEATS if asked.long else REPEATS[kind]):
                 asked.log("chaos", f"--- {kind}, {number + 1}")
                 await handover.repeat(kind, number, found)
-        crashes = list(cluster.processes.crashes)
+        complaints = await cluster.complaints()
     result = judge(measured, quiet)
-    result.missed += [str(each) for each in crashes]
+    result.missed += complaints
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT
@@ -11,9 +11,9 @@ from tests.chaos.jobs import Jobs, Outcome, make_tones
 from tests.chaos.part import Run
 from tests.chaos.plan import FAULT_EVERY, FROZEN, Kind, make_plan
 from tests.chaos.report import Result, Row, Sheet
+from tests.chaos.script import Script
 
 GUILDS = 50
-TWIN_FAILED = "twin_failed"
 SHORT_LONGEST = 5.0
 SHORT_EVERY = 1.9
 """Seconds: in the short form everything is shorter and comes sooner."""
@@ -31,18 +31,14 @@ async def run(asked: Run) -> Result:
     )
     folder = asked.tones / "jobs"
     make_tones(folder, plan)
-    async with Cluster(asked.folder, folder, Shape(), asked.log) as cluster:
-        outcome = await Jobs(cluster, plan, GUILDS, asked.log).run()
+    shape = Shape(workers=2, api=2)
+    async with Cluster(asked.folder, folder, shape, asked.log) as cluster, Script(cluster) as script:
+        outcome = await Jobs(script, plan, GUILDS, asked.log).run()
         violations = await cluster.twin.violations()
-        crashes = cluster.processes.crashes
+        complaints = await cluster.complaints()
     result = judge(outcome)
-    for name, times in Counter(each["name"] for each in violations).items():
-        # The twin's own mistakes are no fault of the bot.
-        lines = result.lines if name == TWIN_FAILED else result.missed
-        lines.append(f"Discord wrote down {times} times: {name}")
+    result.missed += complaints
     result.figures["violations"] = violations
-    for crash in crashes:
-        result.missed.append(str(crash))
     return result
 
 
@@ -80,6 +76,8 @@ def judge(outcome: Outcome) -> Result:
             sheet.rows.append(Row((*cells, line.lost, line.doubled, line.disordered), good))
     verdict = outcome.verdict
     result.sheets = [_totals(outcome), sheet]
+    if outcome.books is not None:
+        result.sheets.append(outcome.books)
     for name, found in (
         ("lost", verdict.lost),
         ("done or heard twice", verdict.doubled),

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 from playground.twin.client import TwinError
@@ -14,6 +15,7 @@ from tests.chaos.cluster import Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.script import NO_ANSWER, QUEUED, Script
 from tests.chaos.tones import LONG, LONG_HZ, SHORT, make_pair
 from tests.chaos.troubles import CLASSES, DEFERRED, DONE, FAILED, TROUBLES, UNKNOWN, Trouble, told
 
@@ -45,9 +47,9 @@ async def run(asked: Run) -> Result:
     """Three (or ten) commands of each class in each cell of the table."""
     folder = asked.tones / "long"
     make_pair(folder)
-    shape = Shape(voice_nodes=2, audio_nodes=2, http=2, shards=SHARDS, troubled=True)
+    shape = Shape(voice_nodes=2, workers=1, api=1, shards=SHARDS, troubled=True)
     result = Result("sentences")
-    async with Cluster(asked.folder, folder, shape, asked.log) as cluster:
+    async with Cluster(asked.folder, folder, shape, asked.log) as cluster, Script(cluster) as script:
         rooms = await open_rooms(cluster.twin, SHARDS, SHARDS, PEOPLE)
         for room in rooms:
             await room.ask("play", query=LONG)
@@ -61,26 +63,30 @@ async def run(asked: Run) -> Result:
             if trouble.rare and not asked.long:
                 continue
             begun = time.monotonic()
-            answers, back = await _cell(cluster, rooms, trouble, LONG_ROUNDS if asked.long else ROUNDS)
+            answers, back = await _cell(script, rooms, trouble, LONG_ROUNDS if asked.long else ROUNDS)
             _tell(result, sheet, trouble, answers, back)
             asked.log("chaos", f"{time.monotonic() - begun:6.1f} s: {trouble.dependency} {trouble.what}")
-        for crash in cluster.processes.crashes:
-            result.missed.append(str(crash))
+        result.missed += await cluster.complaints()
     result.sheets.append(sheet)
     return result
 
 
-async def _cell(cluster: Cluster, rooms: list[Room], trouble: Trouble, rounds: int) -> tuple[list[Asked], float | None]:
+async def _cell(script: Script, rooms: list[Room], trouble: Trouble, rounds: int) -> tuple[list[Asked], float | None]:
     """Commands in the midst of a trouble, and how many seconds after it there was control again."""
     asking: list[asyncio.Task[Asked]] = []
     async with asyncio.TaskGroup() as tasks:
-        async with trouble.make(cluster):
+        async with trouble.make(script.cluster):
             first: list[asyncio.Future[None]] = []
             for number in range(rounds):
                 for kind in CLASSES:
                     answered = asyncio.get_running_loop().create_future()
                     first.append(answered)
-                    work = _ask(cluster, rooms[number % len(rooms)], kind, answered)
+                    room = rooms[number % len(rooms)]
+                    work = (
+                        _call(script, room, answered)
+                        if kind == "script"
+                        else _ask(script.cluster, room, kind, answered)
+                    )
                     asking.append(tasks.create_task(work, name=kind))
                 await asyncio.sleep(ROUND_SECONDS)
             await asyncio.gather(*first)
@@ -113,6 +119,22 @@ async def _ask(cluster: Cluster, room: Room, kind: str, answered: asyncio.Future
         return Asked(kind, 0.0, UNKNOWN, False, repr(error))
 
 
+async def _call(script: Script, room: Room, answered: asyncio.Future[None]) -> Asked:
+    try:
+        begun = time.monotonic()
+        try:
+            answer = await script.post("/music/volume", room, volume=20 + next(_TURNS) % 80)
+        finally:
+            first_ms = (time.monotonic() - begun) * 1000
+            answered.set_result(None)
+        deferred = answer.status == QUEUED
+        if deferred:
+            answer = await script.ended(answer, FINAL_SECONDS)
+        return Asked("script", first_ms, answer.word, deferred, answer.text)
+    except NO_ANSWER as error:
+        return Asked("script", first_ms, FAILED, False, repr(error))
+
+
 async def _send(cluster: Cluster, room: Room, kind: str) -> Reply:
     number = next(_TURNS)  # by turns, as nobody may send much
     match kind:
@@ -122,6 +144,8 @@ async def _send(cluster: Cluster, room: Room, kind: str) -> Reply:
             return await room.say("volume", number, percent=20 + number % 80)
         case "read":
             return await room.say("queue", number)
+        case "premium":
+            return await room.say("premium", number)
         case "help":
             return await room.say("help", number)
         case "button":
@@ -135,17 +159,19 @@ async def _send(cluster: Cluster, room: Room, kind: str) -> Reply:
 
 
 async def _control_back(room: Room) -> None:
-    """Until a command is done again."""
+    """Until commands are done again, by the player and by a worker."""
     async with asyncio.timeout(MENDED_SECONDS):
-        while True:
-            reply = await room.say("volume", next(_TURNS), percent=50)
-            if reply.failed is None:
-                try:
-                    if told((await reply.answer(timeout=10)).text) == DONE:
-                        return
-                except Unanswered:
-                    continue
-            await asyncio.sleep(0.25)
+        await _done_again(room, "volume", percent=50)
+        await _done_again(room, "premium")
+
+
+async def _done_again(room: Room, name: str, **options: int) -> None:
+    while True:
+        reply = await room.say(name, next(_TURNS), **options)
+        with suppress(Unanswered):
+            if reply.failed is None and told((await reply.answer(timeout=10)).text) == DONE:
+                return
+        await asyncio.sleep(0.25)
 
 
 def _tell(result: Result, sheet: Sheet, trouble: Trouble, answers: list[Asked], back: float | None) -> None:

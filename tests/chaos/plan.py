@@ -28,9 +28,18 @@ class Kind(StrEnum):
     AUDIO_STOP = "audio node frozen"
     GATEWAY_CUT = "gateway socket cut"
     RESUME_REFUSED = "gateway RESUME refused"
-    VOICE_CUT = "voice connection cut"
+    VOICE_MOVED = "voice server changed"
+    VOICE_CUT = "voice socket cut"
     REDIS_KILL = "Redis killed, back with its AOF"
     REDIS_STOP = "Redis frozen"
+    WORKER_KILL = "worker killed"
+    WORKER_TERM = "worker asked to end"
+    WORKER_STOP = "worker frozen"
+    API_KILL = "API killed"
+    API_TERM = "API asked to end"
+    API_STOP = "API frozen"
+    DATABASE_KILL = "PostgreSQL killed"
+    DATABASE_STOP = "PostgreSQL frozen"
     REST_SLOW = "Discord REST slow"
     REST_500 = "Discord REST answers 500"
     REST_429 = "Discord REST answers 429"
@@ -42,7 +51,10 @@ FROZEN: Final = (1.0, 15.0)
 
 
 class Job(NamedTuple):
-    """Somebody uses a command. ``tone`` is the number of the tone to play, never twice in a guild."""
+    """Somebody uses a command, or a script does through the API (``by_script``).
+
+    ``tone`` is the number of the tone to play, never twice in a guild.
+    """
 
     at: float
     guild: int
@@ -52,6 +64,14 @@ class Job(NamedTuple):
     where: str | None = None
     percent: int | None = None
     twice: bool = False
+    by_script: bool = False
+
+
+class Deal(NamedTuple):
+    """The next thing happens to a guild's subscription."""
+
+    at: float
+    guild: int
 
 
 class Fault(NamedTuple):
@@ -69,8 +89,14 @@ class Plan(NamedTuple):
     jobs: list[Job]
     last: list[Job]
     faults: list[Fault]
+    deals: list[Deal]
     seconds: float
 
+
+BY_SCRIPT: Final = 0.1
+"""The share of jobs that come through the API."""
+DEAL_EVERY: Final = 1.0
+"""Seconds, on average."""
 
 MIX: Final[tuple[tuple[str, int], ...]] = (("play", 50), ("skip", 20), ("hold", 15), ("volume", 10), ("twice", 5))
 
@@ -101,7 +127,10 @@ def make_plan(
     tones = [0] * guilds
     asked = _jobs(random_jobs, jobs, tones, people, seconds)
     last = [Job(0.0, guild, 0, "play", tone, "end") for guild, tone in enumerate(tones)]
-    return Plan(asked, last, planned, seconds)
+    source = random.Random(f"{seed} deals")
+    moments = sorted(source.uniform(0, seconds - TAIL) for _ in range(int(seconds / DEAL_EVERY)))
+    deals = [Deal(moment, source.randrange(guilds)) for moment in moments]
+    return Plan(asked, last, planned, deals, seconds)
 
 
 def _jobs(source: random.Random, count: int, tones: list[int], people: int, seconds: float) -> list[Job]:
@@ -111,20 +140,22 @@ def _jobs(source: random.Random, count: int, tones: list[int], people: int, seco
     for at in sorted(source.uniform(0, seconds) for _ in range(count)):
         guild, person = source.randrange(len(tones)), source.randrange(people)
         chosen = source.choices(names, weights)[0]
-        twice = chosen == "twice"
+        twice, by_script = chosen == "twice", source.random() < BY_SCRIPT
         if twice:
             chosen = source.choices(names[:-1], weights[:-1])[0]
         match chosen:
             case "play":
                 where = source.choices(("end", "next", "now"), (80, 10, 10))[0]
-                planned.append(Job(at, guild, person, "play", tones[guild], where, twice=twice))
+                planned.append(Job(at, guild, person, "play", tones[guild], where, None, twice, by_script))
                 tones[guild] += 1
             case "hold":
-                planned.append(Job(at, guild, person, source.choice(("pause", "resume")), twice=twice))
+                planned.append(
+                    Job(at, guild, person, source.choice(("pause", "resume")), None, None, None, twice, by_script)
+                )
             case "volume":
-                planned.append(Job(at, guild, person, "volume", percent=source.randint(20, 100), twice=twice))
+                planned.append(Job(at, guild, person, "volume", None, None, source.randint(20, 100), twice, by_script))
             case _:
-                planned.append(Job(at, guild, person, "skip", twice=twice))
+                planned.append(Job(at, guild, person, "skip", None, None, None, twice, by_script))
     return planned
 
 

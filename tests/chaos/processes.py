@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -227,6 +230,16 @@ class Processes:
     async def _finish(self, process: Process) -> None:
         if process.watch is not None:
             await asyncio.gather(process.watch, return_exceptions=True)
+
+
+def signal_tree(pid: int, sig: signal.Signals) -> None:
+    """Send a signal to a process, which starts no more children once it is stopped, and then to those it has."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, sig)
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    with suppress(OSError):
+        for child in children.read_text().split():
+            signal_tree(int(child), sig)
 
 
 def _ready_line(line: str) -> Ready | None:

@@ -9,16 +9,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from tests.chaos.cluster import AUDIO, VOICE, Cluster
-from tests.chaos.faults import rest_trouble
+from tests.chaos.cluster import API, AUDIO, VOICE, WORKER, Cluster
+from tests.chaos.faults import database_frozen, rest_trouble
 from tests.chaos.proxies import Mode
+from tonearm.redis import keys
 from tonearm.sentences import Sentence
 
 DONE, DEFERRED, FAILED, UNKNOWN = "done", "deferred for good", "no answer", "not of the catalogue"
 DONE_LATER = "done once the trouble was over"
 
 CHANGING = ("play", "control", "button")
-CLASSES = (*CHANGING, "read", "help", "ping")
+CLASSES = (*CHANGING, "read", "premium", "help", "ping", "script")
+"""``premium`` is a job for a worker, ``script`` a job through the API, told by the kind of its problem."""
 
 SIGN_OF_LIFE_SECONDS = 1.5
 """A node that hangs is believed for a second after its last sign of life."""
@@ -63,10 +65,6 @@ def _pattern(sentence: Sentence) -> re.Pattern[str]:
 _PATTERNS = {sentence.name: _pattern(sentence) for sentence in Sentence}
 
 
-def _each(kinds: tuple[str, ...], *outcomes: str) -> Allowed:
-    return dict.fromkeys(kinds, frozenset(outcomes))
-
-
 # Redis
 
 
@@ -88,6 +86,16 @@ async def _redis_hangs(cluster: Cluster) -> AsyncIterator[None]:
             yield
         finally:
             await cluster.valkey.kill(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _database_down(cluster: Cluster) -> AsyncIterator[None]:
+    async with cluster.postgres_lock:
+        await cluster.postgres.kill()
+        try:
+            yield
+        finally:
+            await cluster.postgres.start()
 
 
 @asynccontextmanager
@@ -157,9 +165,12 @@ async def _noticed(cluster: Cluster, role: str) -> None:
     if role == AUDIO:
         await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
         return
+    if role == API:
+        return
+    holders = range(cluster.shape.shards) if role == VOICE else (-1 - n for n in range(keys.WORKER_STREAMS))
     async with asyncio.timeout(LEASE_SECONDS):
-        for shard in range(cluster.shape.shards):
-            while await cluster.redis.exists(f"{{s{shard}}}:lease"):  # noqa: ASYNC110 - a lease that nobody renews
+        for shard in holders:
+            while await cluster.redis.exists(keys.lease(shard)):  # noqa: ASYNC110 - a lease that nobody renews
                 await asyncio.sleep(0.1)
 
 
@@ -170,23 +181,46 @@ async def _back(cluster: Cluster, role: str) -> None:
         await asyncio.gather(*(cluster.processes.wait_ready(name) for name in cluster.processes.names(role)))
 
 
-_MEMORY = _each((*CHANGING, "read"), Sentence.MEMORY_AWAY.name)
-_PLAYER = _each(CHANGING, Sentence.NO_PLAYER.name)
-_SOUND = _each(CHANGING, Sentence.SOUND_AWAY.name, DONE_LATER)
+def _allowed(changing: tuple[str, ...] = (), **others: tuple[str, ...]) -> Allowed:
+    """What those who change something may be told, and others by their class. Without a word: done as ever."""
+    told = {**dict.fromkeys(CHANGING, changing), **others}
+    return {kind: frozenset(outcomes) for kind, outcomes in told.items() if outcomes}
+
+
+_ANSWERS_LATE = (Sentence.NO_PLAYER.name, Sentence.NOT_DONE_IN_TIME.name)
+_SOUND_AWAY = (Sentence.SOUND_AWAY.name, DONE_LATER)
 """It is tried again for a while, those behind it in the same guild wait, and meanwhile the trouble may be over."""
-_LATER = _each(CHANGING, DONE_LATER, Sentence.NO_PLAYER.name, Sentence.NOT_DONE_IN_TIME.name)
-_DISCORD = _each(CHANGING, DONE, Sentence.DISCORD_AWAY.name)
-_SOME_SOUND = _each(CHANGING, DONE, Sentence.SOUND_AWAY.name)
-_SLOW_PLAYER = _each(
-    CHANGING, DONE, Sentence.NO_PLAYER.name, Sentence.NOT_DONE_IN_TIME.name, Sentence.TOO_MANY_WAITING.name
+_BOOKS_AWAY = (Sentence.DATABASE_AWAY.name, DONE_LATER)
+
+_MEMORY = _allowed(
+    (Sentence.MEMORY_AWAY.name,),
+    read=(Sentence.MEMORY_AWAY.name,),
+    premium=(Sentence.MEMORY_AWAY.name,),
+    script=("memory-away",),
 )
+_FULL = _allowed((Sentence.MEMORY_AWAY.name,), premium=(Sentence.MEMORY_AWAY.name,), script=("memory-away",))
+_PLAYER = _allowed((Sentence.NO_PLAYER.name,), script=("player-away",))
+_SOUND = _allowed(_SOUND_AWAY, script=_SOUND_AWAY)
+_SOME_SOUND = _allowed((DONE, *_SOUND_AWAY), script=(DONE, *_SOUND_AWAY))
+_LATER = _allowed((DONE_LATER, *_ANSWERS_LATE), script=("player-away", DONE_LATER, *_ANSWERS_LATE))
+_DISCORD = _allowed((DONE, Sentence.DISCORD_AWAY.name))
+_SLOW_PLAYER = _allowed(
+    (DONE, *_ANSWERS_LATE, Sentence.TOO_MANY_WAITING.name), script=(DONE, "player-away", *_ANSWERS_LATE)
+)
+_BOOKS = _allowed(premium=_BOOKS_AWAY, script=("database-away",))
+_SLOW_BOOKS = _allowed(premium=(DONE, *_BOOKS_AWAY), script=(DONE, "database-away", "too-slow"))
+_OFFICE = _allowed(premium=(Sentence.NO_WORKER.name,))
 
 TROUBLES: tuple[Trouble, ...] = (
     Trouble("Redis", "down", _redis_down, _MEMORY),
     Trouble("Redis", "hanging", _redis_hangs, _MEMORY),
     Trouble("Redis", "refusing connections", _proxied(Mode.REFUSE, "redis-"), _MEMORY),
-    Trouble("Redis", "refusing to write", _redis_is_full, _each(CHANGING, Sentence.MEMORY_AWAY.name)),
+    Trouble("Redis", "refusing to write", _redis_is_full, _FULL),
     Trouble("Redis", "slow 2 s", _proxied(Mode.SLOW, "redis-"), _MEMORY),
+    Trouble("PostgreSQL", "down", _database_down, _BOOKS),
+    Trouble("PostgreSQL", "hanging", database_frozen, _BOOKS),
+    Trouble("PostgreSQL", "refusing connections", _proxied(Mode.REFUSE, "database"), _BOOKS),
+    Trouble("PostgreSQL", "slow 2 s", _proxied(Mode.SLOW, "database"), _SLOW_BOOKS),
     Trouble("audio nodes", "down", _gone(AUDIO, signal.SIGKILL), _SOUND),
     Trouble("audio nodes", "hanging", _hangs(AUDIO), _SOUND),
     Trouble("audio nodes", "refusing connections", _proxied(Mode.REFUSE, AUDIO), _SOUND),
@@ -201,4 +235,6 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("voice nodes", "hanging", _hangs(VOICE), _PLAYER),
     Trouble("voice nodes", "gone in order", _gone(VOICE, signal.SIGTERM), _PLAYER),
     Trouble("voice nodes", "slow 2 s", _proxied(Mode.SLOW, "redis-voice"), _SLOW_PLAYER),
+    Trouble("workers", "down", _gone(WORKER, signal.SIGKILL), _OFFICE),
+    Trouble("workers", "hanging", _hangs(WORKER), _OFFICE),
 )
