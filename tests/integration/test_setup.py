@@ -168,6 +168,12 @@ async def test_another_application_in_the_file_is_not_written_over(place: Place)
     assert place.file.read_text().startswith("# ours\n")
 
 
+async def test_another_application_in_the_environment_would_count_before_the_file(place: Place) -> None:
+    finding = failed(await place.set_up(environ={APPLICATION_ID: "77"}))
+    assert finding.found == f"the environment has another {APPLICATION_ID}"
+    assert not place.file.exists()
+
+
 async def test_two_keys_of_a_rotation_stay(place: Place) -> None:
     place.file.write_text(f"{PUBLIC_KEY}={OTHER_KEY},{place.key}\n")
     await place.set_up()
@@ -198,6 +204,17 @@ async def test_nobody_at_the_address(place: Place) -> None:
     assert "can't be reached" in finding.found
     assert (await place.application())["interactions_endpoint_url"] is None
     assert PUBLIC_URL not in envfile.read(place.file)
+
+
+async def test_another_address_in_the_file_is_kept_and_discord_not_told(place: Place) -> None:
+    place.file.write_text(f"{PUBLIC_URL}=https://old.example\n")
+    async with serving(place.ours()) as url:
+        finding = failed(await place.set_up(url))
+        assert finding.found == f"{place.file} has another {PUBLIC_URL}"
+        assert (await place.application())["interactions_endpoint_url"] is None
+        found = await place.set_up(url, may_replace=lambda name: name == PUBLIC_URL)
+    assert {each.verdict for each in found if each.what != "Settings"} == {Verdict.OK}, found
+    assert envfile.read(place.file)[PUBLIC_URL] == url
 
 
 async def test_another_key_than_the_applications(place: Place) -> None:

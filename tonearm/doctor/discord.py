@@ -64,6 +64,14 @@ def name(seen: Seen) -> Finding:
     return Finding("Discord", f"application {seen.application['name']}")
 
 
+def code_grant(application: Json) -> Finding | None:
+    """The invite link is enough."""
+    if not application.get("bot_require_code_grant"):
+        return None
+    remedy = "In Discord's developer portal, *Bot*, turn *Requires OAuth2 Code Grant* off."
+    return Finding("Invite link", "would not add the bot: the application asks for a code grant", remedy)
+
+
 def application_id(seen: Seen) -> Finding | None:
     """The id is this application's."""
     ours, theirs = seen.settings.discord_application_id, str(seen.application["id"])
@@ -134,6 +142,7 @@ def events_url(seen: Seen) -> Finding:
 
 CHECKS: tuple[Callable[[Seen], Finding | None], ...] = (
     name,
+    lambda seen: code_grant(seen.application),
     application_id,
     public_key,
     clock,

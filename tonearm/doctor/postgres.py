@@ -9,6 +9,7 @@ import asyncpg
 
 from tonearm.doctor.finding import TIMEOUT, Finding
 from tonearm.postgres.migrate import shipped
+from tonearm.postgres.pools import RESERVED, pool_size
 from tonearm.settings import PREFIX, Settings
 
 
@@ -20,17 +21,17 @@ async def examine(settings: Settings) -> list[Finding]:
         remedy = f"Check {PREFIX}DATABASE_URL, and that the server runs."
         return [Finding("PostgreSQL", f"does not answer ({error})", remedy)]
     try:
-        return [await check(connection) for check in CHECKS]
+        return [await check(connection, settings) for check in CHECKS]
     finally:
         await connection.close()
 
 
-async def version(connection: Any) -> Finding:
+async def version(connection: Any, _: Settings) -> Finding:
     """Which one it is."""
     return Finding("PostgreSQL", f"version {await connection.fetchval('show server_version')}")
 
 
-async def schema(connection: Any) -> Finding:
+async def schema(connection: Any, _: Settings) -> Finding:
     """The tables have the form that this version needs."""
     known: set[str] = set()
     if await connection.fetchval("select to_regclass('tonearm_migrations')") is not None:
@@ -46,4 +47,22 @@ async def schema(connection: Any) -> Finding:
     return Finding("Tables", f"are as {names[-1]} left them")
 
 
-CHECKS: tuple[Callable[[Any], Awaitable[Finding]], ...] = (version, schema)
+async def connections(connection: Any, settings: Settings) -> Finding:
+    """All processes together stay below what the server takes."""
+    limit = int(await connection.fetchval("show max_connections"))
+    told = settings.database_max_connections
+    if told > limit:
+        remedy = f"Set {PREFIX}DATABASE_MAX_CONNECTIONS to {limit}, or PostgreSQL's max_connections to {told}."
+        return Finding("Connections", f"{limit} are the most, and {told} are counted on", remedy)
+    each, processes = pool_size(settings), settings.database_processes
+    wanted = f"{processes} processes with {each} each"
+    if each * processes > limit - RESERVED:
+        remedy = (
+            f"Leave {RESERVED} of PostgreSQL's max_connections to others: raise it to {each * processes + RESERVED}, "
+            f"or lower {PREFIX}DATABASE_POOL_SIZE or {PREFIX}DATABASE_PROCESSES, or put a pooler between."
+        )
+        return Finding("Connections", f"{limit} are the most: too few for {wanted}", remedy)
+    return Finding("Connections", f"{limit} are the most: enough for {wanted}")
+
+
+CHECKS: tuple[Callable[[Any, Settings], Awaitable[Finding]], ...] = (version, schema, connections)

@@ -50,10 +50,7 @@ def main(argv: list[str]) -> int:
         events_url=options.events_url.rstrip("/"),
         wait=options.wait,
     )
-    try:
-        return asyncio.run(_run(wanted, settings.discord_api_url))
-    finally:
-        sys.stdout.flush()
+    return asyncio.run(_run(wanted, settings.discord_api_url))
 
 
 def clean_token(given: str) -> str:
@@ -70,10 +67,9 @@ def clean_token(given: str) -> str:
 
 async def _run(wanted: Setup, api_url: str) -> int:
     async with RestClient(api_url, bot_token=wanted.token) as rest:
-        async for finding in wanted.run(rest):
-            _tell(finding)
-            if finding.verdict is Verdict.ERROR:
-                return 1
+        verdicts = [_tell(finding) async for finding in wanted.run(rest)]
+    if Verdict.ERROR in verdicts:
+        return 1
     if not wanted.public_url:
         return UNFINISHED
     print(
@@ -82,11 +78,12 @@ async def _run(wanted: Setup, api_url: str) -> int:
     return 0
 
 
-def _tell(finding: Finding) -> None:
+def _tell(finding: Finding) -> Verdict:
     print(f"{MARKS[finding.verdict]}  {finding.what}: {finding.found}")
     if finding.remedy:
         print(f"    {finding.remedy}")
     sys.stdout.flush()
+    return finding.verdict
 
 
 def _ask_token() -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,16 @@ class Setup:
         """The application's public key, hexadecimal."""
         return str(self.application["verify_key"])
 
-    async def run(self, rest: RestClient) -> AsyncIterator[Finding]:
+    async def run(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
         """Every step, in order, until one fails."""
         for step in (self._know, self._clock, self._keep, self._invite, self._commands, self._reach, self._events):
-            async for finding in step(rest):
-                yield finding
-                if finding.verdict is Verdict.ERROR:
-                    return
+            async with aclosing(step(rest)) as findings:
+                async for finding in findings:
+                    yield finding
+                    if finding.verdict is Verdict.ERROR:
+                        return
 
-    async def _know(self, rest: RestClient) -> AsyncIterator[Finding]:
+    async def _know(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
         """Whose token it is."""
         try:
             self.application = await rest.fetch_application()
@@ -72,28 +74,32 @@ class Setup:
             yield _away(error)
         else:
             yield Finding("Discord", f"application {self.application['name']}, id {self.application['id']}")
+            if (unfit := discord.code_grant(self.application)) is not None:
+                yield unfit
 
-    async def _clock(self, rest: RestClient) -> AsyncIterator[Finding]:
+    async def _clock(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
         finding = discord.clock(Seen(load((), {}), self.application, [], [], rest.clock_ahead))
         if finding is not None:
             yield finding
 
-    async def _keep(self, _: RestClient) -> AsyncIterator[Finding]:
+    async def _keep(self, _: RestClient) -> AsyncGenerator[Finding, None]:
         """Id, public key and token are in the file, so that Tonearm can start."""
         keys = self.environ.get(PUBLIC_KEY, "")
         values = {APPLICATION_ID: str(self.application["id"]), BOT_TOKEN: self.token}
         # While a key is rotated there are two.
         values[PUBLIC_KEY] = keys if self.verify_key in keys.lower() else self.verify_key
+        if contradiction := self._contradiction(values):
+            yield contradiction
         yield self._write(values)
         missing = missing_settings(load((), {**self.environ, **values}))
         if missing:
             names = ", ".join(finding.what for finding in missing)
             yield Finding("Settings", f"to start, {names} must be set too", f"Write them into {self.file}.", minor=True)
 
-    async def _invite(self, _: RestClient) -> AsyncIterator[Finding]:
+    async def _invite(self, _: RestClient) -> AsyncGenerator[Finding, None]:
         yield Finding("Invite link", invite_link(int(self.application["id"])))
 
-    async def _commands(self, rest: RestClient) -> AsyncIterator[Finding]:
+    async def _commands(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
         """Discord knows the commands."""
         ours = declared()
         if ours is None:
@@ -112,12 +118,14 @@ class Setup:
         else:
             yield Finding("Commands", f"{len(ours)} registered, {len(changed)} of them changed just now")
 
-    async def _reach(self, rest: RestClient) -> AsyncIterator[Finding]:
+    async def _reach(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
         """Discord posts interactions to us."""
         if not self.public_url:
             yield Finding("Interactions URL", "is left as it is", _LATER, minor=True)
             return
         url = self.public_url + reach.INTERACTIONS
+        if contradiction := self._contradiction({PUBLIC_URL: self.public_url}):
+            yield contradiction
         finding = reach.judge("From here", url, await reach.ask(url), self.verify_key)
         if finding.verdict is Verdict.ERROR and self.wait:
             yield Finding("From here", f"{finding.found}; waiting for {self.wait:g} s", _START, minor=True)
@@ -136,7 +144,7 @@ class Setup:
             pass
         return finding
 
-    async def _events(self, rest: RestClient) -> AsyncIterator[Finding]:
+    async def _events(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
         """Discord tells us of what is sold."""
         url = self.events_url or (self.public_url and self.public_url + reach.EVENTS)
         if not url:
@@ -166,18 +174,31 @@ class Setup:
         return Finding(what, f"Discord has verified {url}")
 
     def _write(self, values: Mapping[str, str]) -> Finding:
-        """What the file says differently is only replaced where that is wanted."""
+        """Put ``values`` into the file, which the environment must not contradict."""
         try:
-            kept = envfile.read(self.file) if self.file.exists() else {}
+            kept = self._kept()
             new = {name: value for name, value in values.items() if kept.get(name) != value}
-            for name in new:
-                if kept.get(name) and not self.may_replace(name):
-                    return Finding("Settings", f"{self.file} has another {name}", _REPLACE)
             if new:
                 envfile.write(self.file, new)
         except SettingsError as error:
-            return Finding("Settings", str(error), "Name another file with --env-file, or mend this one.")
+            return Finding("Settings", str(error), _OTHER_FILE)
         return Finding("Settings", f"{', '.join(new) or 'nothing new'} written to {self.file}")
+
+    def _contradiction(self, values: Mapping[str, str]) -> Finding | None:
+        """Why ``values`` may not be written: what the file says differently is only replaced where that is wanted."""
+        try:
+            kept = self._kept()
+        except SettingsError as error:
+            return Finding("Settings", str(error), _OTHER_FILE)
+        for name, value in values.items():
+            if self.environ.get(name, value) not in (value, kept.get(name)):
+                return Finding("Settings", f"the environment has another {name}", _UNSET)
+            if kept.get(name, value) not in (value, "") and not self.may_replace(name):
+                return Finding("Settings", f"{self.file} has another {name}", _REPLACE)
+        return None
+
+    def _kept(self) -> dict[str, str]:
+        return envfile.read(self.file) if self.file.exists() else {}
 
 
 def _away(error: DiscordAway) -> Finding:
@@ -192,7 +213,9 @@ _ANOTHER_TOKEN = (
 _COMMANDS = "Run `tonearm commands sync`; if Discord limits it for today (200 new commands a day), tomorrow."
 _LATER = "When Tonearm has an address that begins with https://, run `tonearm setup` again."
 _START = "Start Tonearm now, with the settings in the file, and the tunnel or proxy before it."
-_REPLACE = "If this application is the right one, say --replace; else give me the token of the other."
+_REPLACE = "Say --replace if what I was given now is right; else give me the token or address that belongs to the file."
+_OTHER_FILE = "Name another file with --env-file, or mend this one."
+_UNSET = "Unset it there: what the environment says counts before what the file says."
 _NO_EVENTS = "They are only needed to sell plans through Discord: then start `tonearm api`, and give me --events-url."
 _UNVERIFIED = (
     "From here it answers as it should, so something treats Discord differently: a firewall, a name that only this "

@@ -92,6 +92,13 @@ def test_each_check(check: Callable[[Seen], Finding | None], given: Seen, verdic
     assert bool(finding.remedy) == (verdict is not Verdict.OK)
 
 
+def test_an_application_that_asks_for_a_code_grant_can_not_be_invited() -> None:
+    assert discord.code_grant({"bot_require_code_grant": False}) is None
+    finding = discord.code_grant({"bot_require_code_grant": True})
+    assert finding is not None
+    assert finding.verdict is Verdict.ERROR
+
+
 @pytest.mark.parametrize("check", [discord.application_id, discord.public_key])
 def test_what_is_not_set_is_not_compared(check: Callable[[Seen], Finding | None]) -> None:
     assert check(seen()) is None

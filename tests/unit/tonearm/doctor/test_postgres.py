@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
 from tonearm.doctor import postgres
 from tonearm.doctor.finding import Finding, Verdict
@@ -10,8 +11,9 @@ from tonearm.postgres.migrate import migrate, shipped
 from tonearm.settings import PREFIX, load
 
 
-async def look(url: str) -> dict[str, Finding]:
-    found = await postgres.examine(load((), {f"{PREFIX}DATABASE_URL": url}))
+async def look(url: str, **others: int) -> dict[str, Finding]:
+    environ = {f"{PREFIX}{name.upper()}": str(value) for name, value in others.items()}
+    found = await postgres.examine(load((), {f"{PREFIX}DATABASE_URL": url, **environ}))
     return {finding.what: finding for finding in found}
 
 
@@ -45,6 +47,25 @@ async def test_one_that_is_ahead_is_a_warning(postgres_url: str) -> None:
     tables = (await look(postgres_url))["Tables"]
     assert tables.verdict is Verdict.WARNING
     assert "9999-new.sql" in tables.found
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "said"),
+    [
+        ({}, Verdict.OK, "200 are the most: enough for 8 processes with 11 each"),
+        ({"database_max_connections": 200}, Verdict.OK, "8 processes with 20 each"),
+        ({"database_max_connections": 201}, Verdict.ERROR, "and 201 are counted on"),
+        ({"database_pool_size": 19, "database_processes": 10}, Verdict.OK, "10 processes with 19 each"),
+        ({"database_pool_size": 20, "database_processes": 10}, Verdict.ERROR, "too few for 10 processes with 20 each"),
+        ({"database_processes": 191}, Verdict.ERROR, "too few for 191 processes with 1 each"),
+    ],
+)
+async def test_all_processes_together_stay_below_what_the_server_takes(
+    postgres_url: str, others: dict[str, int], verdict: Verdict, said: str
+) -> None:
+    found = (await look(postgres_url, **others))["Connections"]
+    assert (found.verdict, said in found.found) == (verdict, True), found
+    assert bool(found.remedy) is (verdict is Verdict.ERROR)
 
 
 async def test_one_that_is_away() -> None:
