@@ -7,6 +7,7 @@ import sys
 import msgspec
 import pytest
 
+from tonearm.jobs.errand import ChangeSettings, ErrandJob, decode_errand
 from tonearm.jobs.job import DeadLetter, Job, decode_job
 from tonearm.music.actions import Play
 from tonearm.redis import keys, lease
@@ -76,6 +77,34 @@ async def test_all_are_handed_over_again_as_far_as_that_goes(redis_url, redis_cl
         "x:1-0 can't be handed over: it could not be read.",
     ]
     assert await redis_client.xlen(keys.dead(0)) == 1
+
+
+@pytest.fixture
+async def errand(redis_client):
+    """An errand that a worker gave up."""
+    job = ErrandJob("i:7", GUILDS[0], 7, 9, ChangeSettings(default_volume=30), 20_000)
+    reason = "PostgreSQL is away: TimeoutError"
+    letter = DeadLetter(job.id, job.guild, reason, 1_700_000_000_000, errand=msgspec.to_builtins(job))
+    await redis_client.xadd(keys.dead(keys.stream_of(job.guild)), {"d": msgspec.json.encode(letter)})
+    return job
+
+
+async def test_what_a_worker_gave_up_is_listed_and_handed_over_again(redis_url, redis_client, buried, errand):
+    stream = keys.stream_of(errand.guild)
+    _, text = await run(redis_url, "dead", "--shard", "w4")
+    assert text.splitlines()[1].split() == [
+        *("2023-11-14", "22:13:20", "w4", "16777216", "change_settings", "i:7"),
+        *("PostgreSQL", "is", "away:", "TimeoutError"),
+    ]
+    assert "i:7" in (await run(redis_url, "dead"))[1]
+    assert await run(redis_url, "replay", "i:7") == (1, "i:7 is kept: no worker is there to do it.\n")
+    await lease.take(redis_client, stream, "a worker")
+    assert await run(redis_url, "replay", "i:7") == (0, "i:7 is handed over again.\n")
+    ((_, fields),) = await redis_client.xrange(keys.jobs(stream))
+    assert decode_errand(fields[b"j"]) == msgspec.structs.replace(errand, id="i:7:r1")
+    assert await redis_client.xlen(keys.dead(stream)) == 0
+    code, text = await run(redis_url, "dead", "--shard", "w8")
+    assert (code, "neither a shard nor one of w0" in text) == (2, True)
 
 
 async def test_a_wrong_shard_count_and_a_dead_redis_are_sentences(redis_url, buried):

@@ -64,3 +64,11 @@ class ErrandJob(msgspec.Struct, frozen=True, omit_defaults=True):
 AnyJob = Job | ErrandJob
 
 decode_errand = msgspec.json.Decoder(ErrandJob).decode
+
+
+def replayed(job: AnyJob) -> AnyJob:
+    """``job`` under another name, which is the same whenever the same job is handed over again: ``<id>:r<n>``."""
+    first, mark, count = job.id.rpartition(":r")
+    if mark and count.isdecimal():
+        return msgspec.structs.replace(job, id=f"{first}:r{int(count) + 1}", reply=None)
+    return msgspec.structs.replace(job, id=f"{job.id}:r1", reply=None)

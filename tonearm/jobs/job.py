@@ -106,11 +106,3 @@ decode_job = msgspec.json.Decoder(Job).decode
 decode_dead = msgspec.json.Decoder(DeadLetter).decode
 decode_result = msgspec.json.Decoder(Result).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
-
-
-def replayed(job: Job) -> Job:
-    """``job`` under another name, which is the same whenever the same job is handed over again: ``<id>:r<n>``."""
-    first, mark, count = job.id.rpartition(":r")
-    if mark and count.isdecimal():
-        return msgspec.structs.replace(job, id=f"{first}:r{int(count) + 1}", reply=None)
-    return msgspec.structs.replace(job, id=f"{job.id}:r1", reply=None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any, cast
 
 import msgspec
 
-from tonearm.jobs.job import DeadLetter, decode_dead, encode, replayed
+from tonearm.jobs.errand import AnyJob, ErrandJob, replayed
+from tonearm.jobs.job import DeadLetter, decode_dead, encode
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.handover import RECORD_MS
@@ -34,19 +35,48 @@ async def fetch_dead(client: Client, shard: int, *, most: int = 1_000) -> list[K
     return [Kept(shard, entry.decode(), decode_dead(fields[b"d"])) for entry, fields in entries]
 
 
+async def remove_dead(client: Client, letters: Iterable[Kept]) -> None:
+    """Delete these dead letters; those that are gone already stay so.
+
+    Raises:
+        RedisError: Redis doesn't answer. Some may be deleted.
+    """
+    for kept in letters:
+        await client.xdel(keys.dead(kept.shard), kept.entry)
+
+
+async def remove_dead_of(client: Client, shard: int, guild: int) -> None:
+    """Delete the dead letters of ``guild`` that lie in ``shard``.
+
+    Raises:
+        RedisError: Redis doesn't answer. Some may be deleted.
+    """
+    await remove_dead(client, [kept for kept in await fetch_dead(client, shard) if kept.letter.guild == guild])
+
+
+def job_of(letter: DeadLetter) -> AnyJob | None:
+    """What was given up; ``None`` where it can't be read."""
+    if letter.errand is None:
+        return letter.job
+    try:
+        return msgspec.convert(letter.errand, ErrandJob)
+    except msgspec.ValidationError:
+        return None
+
+
 async def replay(client: Client, kept: Kept) -> str:
-    """Hand the job over again, once: ``queued``, ``gone`` (another did it before), ``ownerless`` (no voice node is
-    there to do it; it is kept) or ``unreadable``.
+    """Hand the job or errand over again, once: ``queued``, ``gone`` (another did it before), ``ownerless`` (no voice
+    node or worker is there to do it; it is kept) or ``unreadable``.
 
     Its time begins anew. Nobody hears its answer.
 
     Raises:
         RedisError: Redis doesn't answer. It may have been handed over; to ask again is safe.
     """
-    letter = kept.letter
-    if letter.job is None:
+    given_up = job_of(kept.letter)
+    if given_up is None:
         return "unreadable"
-    job = replayed(letter.job)
+    job = replayed(given_up)
     said: bytes = await _replay(
         client,
         [

@@ -46,6 +46,16 @@ def stream_of(guild: int) -> int:
     return -1 - (guild >> 22) % WORKER_STREAMS
 
 
+def worker_streams() -> range:
+    """The numbers of all of the workers' streams, ``{w0}`` first."""
+    return range(-1, -1 - WORKER_STREAMS, -1)
+
+
+def name_of(shard: int) -> str:
+    """What people call a shard, or one of the workers' streams: ``7``, ``w3``."""
+    return str(shard) if shard >= 0 else f"w{-1 - shard}"
+
+
 def tag(shard: int) -> str:
     """The hash tag of a shard, or of one of the workers' streams."""
     return f"{{s{shard}}}" if shard >= 0 else f"{{w{-1 - shard}}}"
@@ -150,6 +160,11 @@ def terms(shard: int, guild: int) -> str:
     return f"{tag(shard)}:g:{guild}:terms"
 
 
+def api_key(hash: bytes) -> str:
+    """STRING: what is known of a key of the API (JSON), or that it was revoked: a cache."""
+    return f"tonearm:api_key:{hash.hex()}"
+
+
 def waiting(shard: int, guild: int) -> str:
     """SET of the ids of this guild's jobs that are handed over and not done."""
     return f"{tag(shard)}:g:{guild}:waiting"
@@ -158,11 +173,6 @@ def waiting(shard: int, guild: int) -> str:
 def guild_limit(shard: int, guild: int) -> str:
     """STRING: the guild's theoretical arrival time (ms) for GCRA."""
     return f"{tag(shard)}:g:{guild}:limit"
-
-
-def api_key(hash: bytes) -> str:
-    """STRING: what is known of a key of the API (JSON), or that it was revoked: a cache."""
-    return f"tonearm:api_key:{hash.hex()}"
 
 
 def user_limit(shard: int, guild: int, user: int) -> str:

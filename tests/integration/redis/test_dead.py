@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.support.interactions.stub_node import StubNode, answer
 from tonearm.errors import LeaseLost
-from tonearm.jobs.job import DeadLetter, Job, Reply, decode_job, replayed
+from tonearm.jobs.errand import replayed
+from tonearm.jobs.job import DeadLetter, Job, Reply, decode_job
 from tonearm.music.actions import Play
 from tonearm.redis import guilds, keys
 from tonearm.redis.client import Client, now_ms
