@@ -119,7 +119,9 @@ class Endpoint:
         body = decode_body(operation.body, request.headers, raw)
         owner = call.owner
         call = _with(call, body, owner, identity=identity_of(owner.id, idempotency_key))
-        repeatable = Repeatable(self._parts.pools.write, owner.id, idempotency_key, operation.kept)
+        repeatable = Repeatable(
+            self._parts.pools.write, owner.id, idempotency_key, operation.kept, is_job=operation.is_job
+        )
         return await repeatable.do(
             request.method,
             request.url.path,

@@ -88,6 +88,7 @@ class Operation:
     needs_match: bool = False
     has_etag: bool = False
     kept: Callable[[Any], Any] = lambda body: body
+    is_job: bool = False
 
     @property
     def is_repeatable(self) -> bool:
@@ -107,12 +108,14 @@ def operation(
     needs_match: bool = False,
     has_etag: bool = False,
     kept: Callable[[Any], Any] = lambda body: body,
+    is_job: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Declares ``method path``; its id is the name of the function.
 
     ``scope`` is what a key needs, ``None`` for nothing, not even a key. A ``guild_id`` in the path, or in the body, is
     the guild that the key must be for. ``needs_match``: only with If-Match. ``kept`` is what of an answer's body is
-    given again to a repeated request.
+    given again to a repeated request. ``is_job``: what it does is a job, which its name makes one wherever it is
+    repeated, so that it needs no database.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -130,6 +133,7 @@ def operation(
             needs_match,
             has_etag,
             kept,
+            is_job,
         )
 
     return declare

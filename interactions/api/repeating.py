@@ -45,13 +45,18 @@ def identity_of(key_id: str, idempotency_key: str) -> str:
 
 
 class Repeatable:
-    """One request under an Idempotency-Key. ``kept`` says what of its answer is given again."""
+    """One request under an Idempotency-Key. ``kept`` says what of its answer is given again.
 
-    def __init__(self, pool: Pool, key_id: str, key: str, kept: Callable[[Any], Any]) -> None:
+    ``is_job``: where PostgreSQL can't say whether it was done before, it is done all the same. Redis knows the job by
+    its name; only that another body came with the same key is not seen then.
+    """
+
+    def __init__(self, pool: Pool, key_id: str, key: str, kept: Callable[[Any], Any], *, is_job: bool) -> None:
         self._pool = pool
         self._key_id = key_id
         self._key = key
         self._kept = kept
+        self._is_job = is_job
 
     async def do(
         self,
@@ -71,6 +76,9 @@ class Repeatable:
         try:
             begun = await idempotency.begin(self._pool, self._key_id, self._key, print, now=call.now)
         except FAILURES as error:
+            if self._is_job:
+                LOG.warning("A job is handed over without the database: %r", error, extra=context(key=self._key_id))
+                return rendered(await run())
             raise problems.database_away() from error
         match begun.standing:
             case Standing.OTHER:

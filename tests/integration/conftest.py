@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from playground.stores.postgres import Postgres
+from tests.support.databases import Database, failing_database
 from tonearm.postgres.migrate import migrate
 from tonearm.postgres.pool import Pool
 
@@ -29,3 +30,10 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     """Connections to it."""
     async with Pool(database_url, timeout=5) as pool:
         yield pool
+
+
+@pytest.fixture(params=["frozen", "dead"])
+async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """A database of this test's own that can be taken away, in each way."""
+    async with failing_database(request.param) as database:
+        yield database

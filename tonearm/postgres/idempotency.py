@@ -14,6 +14,9 @@ from tonearm.postgres.pool import Connection, Pool
 KEPT = timedelta(hours=24)
 """How long an answer is given again."""
 
+BEGIN_TIMEOUT = 0.8
+"""Seconds that taking a request in hand may take."""
+
 LEASE = timedelta(seconds=30)
 """How long a request may be in hand; one whose process died may then be done again."""
 
@@ -82,7 +85,7 @@ async def begin(pool: Pool, key_id: str, key: str, print: bytes, *, now: datetim
         )
         return Begun(Standing.NEW)
 
-    return await pool.transact(take)
+    return await pool.transact(take, timeout=BEGIN_TIMEOUT)
 
 
 async def finish(pool: Pool, key_id: str, key: str, *, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import msgspec
 
-from interactions.api.operation import Call, Reply, Snowflake, operation
+from interactions.api.operation import Call, Handler, Operation, Reply, Snowflake, operation
 from interactions.api.parts import asking_redis
 from interactions.api.problems import BASE, not_found
 from interactions.api.resources.player import TrackView, track_view
@@ -88,44 +89,48 @@ class _Told(msgspec.Struct, frozen=True):
     position: int | None = None
 
 
-@operation("POST", "/music/play", scope="music:write", body=PlayWish, answer=JobView, statuses=(200, 202))
+def _wish(path: str, body: type[MusicWish]) -> Callable[[Handler], Operation]:
+    return operation("POST", path, scope="music:write", body=body, answer=JobView, statuses=(200, 202), is_job=True)
+
+
+@_wish("/music/play", PlayWish)
 async def play(call: Call) -> Reply:
     """Plays something."""
     wish: PlayWish = call.body
     return await _do(call, Play(wish.query.strip(), Where(wish.where)), PLAY_VALID_MS)
 
 
-@operation("POST", "/music/pause", scope="music:write", body=MusicWish, answer=JobView, statuses=(200, 202))
+@_wish("/music/pause", MusicWish)
 async def pause(call: Call) -> Reply:
     """Silence, at this position."""
     return await _do(call, Pause())
 
 
-@operation("POST", "/music/resume", scope="music:write", body=MusicWish, answer=JobView, statuses=(200, 202))
+@_wish("/music/resume", MusicWish)
 async def resume(call: Call) -> Reply:
     """Goes on from there."""
     return await _do(call, Resume())
 
 
-@operation("POST", "/music/skip", scope="music:write", body=MusicWish, answer=JobView, statuses=(200, 202))
+@_wish("/music/skip", MusicWish)
 async def skip(call: Call) -> Reply:
     """Ends the track that plays when this is asked."""
     return await _do(call, Skip())
 
 
-@operation("POST", "/music/stop", scope="music:write", body=MusicWish, answer=JobView, statuses=(200, 202))
+@_wish("/music/stop", MusicWish)
 async def stop(call: Call) -> Reply:
     """Silence, and an empty queue."""
     return await _do(call, Stop())
 
 
-@operation("POST", "/music/seek", scope="music:write", body=SeekWish, answer=JobView, statuses=(200, 202))
+@_wish("/music/seek", SeekWish)
 async def seek(call: Call) -> Reply:
     """Goes to a position of the track that plays."""
     return await _do(call, Seek(call.body.position_ms))
 
 
-@operation("POST", "/music/volume", scope="music:write", body=VolumeWish, answer=JobView, statuses=(200, 202))
+@_wish("/music/volume", VolumeWish)
 async def volume(call: Call) -> Reply:
     """Sets the volume."""
     return await _do(call, SetVolume(call.body.volume))
