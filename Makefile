@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check api-check api-document deploy-check format lock clean
+.PHONY: env-example help setup demo test chaos check api-check api-document deploy-check format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -46,6 +46,7 @@ check: .venv/installed ## format, lint, types, borders between the rooms, the lo
 	try $(BIN)/mypy .ci/*.py; \
 	try $(BIN)/lint-imports --no-logo; \
 	try $(BIN)/python .ci/lock.py --check; \
+	try $(BIN)/python .ci/env_example.py --check; \
 	exit $$status
 
 format: .venv/installed ## format the code, and mend what the linter can
@@ -65,6 +66,9 @@ deploy-check: .venv/installed ## Kubernetes' manifests, images and compose, as f
 
 diagrams: .venv/installed ## write the diagrams that are made from the code
 	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd
+
+env-example: .venv/installed ## write .env.example from the settings module
+	@$(BIN)/python .ci/env_example.py
 
 lock: .venv/installed ## write the locks, requirements/*.txt, from pyproject.toml    [UPGRADE=1]
 	@$(BIN)/python .ci/lock.py $(if $(UPGRADE),--upgrade)

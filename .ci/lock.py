@@ -14,10 +14,10 @@ from pathlib import Path
 
 FOLDER = Path("requirements")
 EVERYTHING = "dev"
-IMAGES = ("interactions", "api", "voice", "worker")
-"""The extras that images are made of: their pins are those of the lock of everything, which the tests ran with."""
+IMAGES = {"interactions": ("interactions",), "api": ("api",), "voice": ("voice",), "worker": ("worker", "aws")}
+"""The locks of images, and the extras in each. Their pins are those of everything, which the tests ran with."""
 BUILD = "build"
-"""The dependency group that builds our own wheel in an image."""
+"""The lock of the dependency group that builds our own wheel in an image."""
 TIMEOUT = 180
 """Seconds."""
 
@@ -59,7 +59,8 @@ def compile_lock(output: Path, *, pins: Path, upgrade: bool) -> int:
     """
     uv = Path(sys.executable).with_name("uv")
     name = output.stem
-    what = ["--group", name] if name == BUILD else ["--extra", name, "pyproject.toml"]
+    extras = [f"--extra={extra}" for extra in IMAGES.get(name, (name,))]
+    what = ["--group", name] if name == BUILD else [*extras, "pyproject.toml"]
     agreement = [] if output == pins else ["--no-annotate", "--constraint", pins]
     return subprocess.run(  # noqa: S603
         [
