@@ -228,8 +228,9 @@ DECLARED: tuple[Setting, ...] = (
     ),
     Setting(
         "redis_url",
-        _url("redis", "rediss", "redis+cluster", "unix"),
-        "Redis >= 7.2 or Valkey >= 8, with the policy noeviction: redis://, rediss://, redis+cluster:// or unix://.",
+        _url("redis", "rediss", "redis+cluster", "rediss+cluster", "unix"),
+        "Redis >= 7.2 or Valkey >= 8, with the policy noeviction: redis://, redis+cluster:// or unix://; with TLS "
+        "rediss:// or rediss+cluster://, and ?ssl_ca_certs=/path/to/ca.pem where the certificate is your own CA's.",
         secret=True,
     ),
     Setting(

@@ -31,14 +31,15 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
     """A client that tries once and gives up after ``timeout`` seconds; ``None`` leaves that to the caller. Nothing is
     connected yet.
 
-    ``url`` is ``redis://``, ``rediss://``, ``unix://`` or ``redis+cluster://``. The pool belongs to the event loop in
-    which it is first used.
+    ``url`` is ``redis://``, ``unix://`` or ``redis+cluster://``, and with TLS ``rediss://`` or ``rediss+cluster://``.
+    The pool belongs to the event loop in which it is first used.
     """
     no_retry = Retry(NoBackoff(), 0)
-    if urlsplit(url).scheme == "redis+cluster":
+    if is_cluster(url):
         from tonearm.redis.cluster import ClusterClient
 
-        settings: dict[str, Any] = dict(parse_url(url.replace("redis+cluster://", "redis://", 1)))
+        settings: dict[str, Any] = dict(parse_url(url.replace("+cluster://", "://", 1)))
+        settings["ssl"] = settings.pop("connection_class", None) is not None
         cluster = ClusterClient(
             settings.pop("host", "localhost"),
             settings.pop("port", 6379),
@@ -62,6 +63,11 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
     pool = client.connection_pool
     pool.connection_class = prompt(pool.connection_class)
     return client
+
+
+def is_cluster(url: str) -> bool:
+    """Whether it names a Redis Cluster."""
+    return urlsplit(url).scheme in ("redis+cluster", "rediss+cluster")
 
 
 def is_for_good(error: BaseException) -> bool:

@@ -12,7 +12,6 @@ import asyncio
 import math
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis.asyncio as aioredis
 from hiredis import pack_command
@@ -22,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from tonearm.redis.client import FAILURES, Client, connect
+from tonearm.redis.client import FAILURES, Client, connect, is_cluster
 
 
 def connect_shared(url: str) -> Client:
@@ -30,7 +29,7 @@ def connect_shared(url: str) -> Client:
 
     ``url`` as for :func:`tonearm.redis.client.connect`; for a cluster it is the client made there.
     """
-    if urlsplit(url).scheme == "redis+cluster":
+    if is_cluster(url):
         return connect(url, timeout=None)
     return SharedClient.from_url(
         url,
