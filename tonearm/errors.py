@@ -16,7 +16,8 @@ TonearmError
         ├── RedisAway
         ├── DatabaseAway
         ├── LavalinkAway
-        └── DiscordAway
+        ├── DiscordAway
+        └── StripeAway
 """
 
 from __future__ import annotations
@@ -141,3 +142,9 @@ class DiscordAway(Away):
     """Discord's REST API or gateway doesn't answer."""
 
     default = Sentence.DISCORD_AWAY
+
+
+class StripeAway(Away):
+    """Stripe doesn't answer, or refuses what we ask for."""
+
+    default = Sentence.SHOP_AWAY

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from interactions.memory import Memory
 from interactions.replies import Replies
@@ -17,6 +18,10 @@ from tonearm.premium.plans import PLANS, Plan, PlanId
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
 from tonearm.settings import Settings
 
+from tonearm.stripe import sells_by_card
+
+if TYPE_CHECKING:
+    from tonearm.stripe.sessions import StripeSessions
 
 @asynccontextmanager
 async def asking_redis(seconds: float = HOT_TIMEOUT) -> AsyncIterator[None]:
@@ -58,7 +63,10 @@ class Parts:
         self.pools = pools if pools is not None else make_pools(settings)
         # Who can't stream freezes between requests, and would not hear of a revoke.
         self.keyring = Keyring(redis, self.pools.write, clock=clock, local=stream_seconds > 0)
-        self._started = pools is not None
+        self._pools_given = pools is not None
+        self._started = False
+        self.stripe: StripeSessions | None = None
+        """Where somebody pays by card; ``None`` where Stripe is not set up, or before :meth:`start`."""
         self._terms: TermsCache | None = None
         self._starting = asyncio.Lock()
         self._open = AsyncExitStack()
@@ -69,13 +77,12 @@ class Parts:
         return PLANS[PlanId(self.settings.default_plan)]
 
     async def start(self) -> None:
-        """Open the pools, where that was not done. Nothing is connected yet."""
+        """Make the pools ready, where that was not done, and what sells. Nothing is connected yet."""
         if self._started:
             return
         async with self._starting:
             if not self._started:
-                for pool in dict.fromkeys(self.pools):
-                    await self._open.enter_async_context(pool)
+                await self._open_all()
                 self._started = True
 
     async def close(self) -> None:
@@ -83,6 +90,15 @@ class Parts:
         await self._open.aclose()
 
     async def forget(self, guild: int) -> None:
+    async def _open_all(self) -> None:
+        if not self._pools_given:
+            for pool in dict.fromkeys(self.pools):
+                await self._open.enter_async_context(pool)
+        if sells_by_card(self.settings):
+            from tonearm.stripe.sessions import open_sessions  # slow to import, so only where it is used
+
+            self.stripe = await self._open.enter_async_context(open_sessions(self.settings))
+
         """The plan or the settings of ``guild`` were changed: every process asks again. Never raises."""
         if self._terms is None:
             self._terms = TermsCache(self.redis, None, shard_count=self.settings.shard_count, local=False)

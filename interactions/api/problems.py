@@ -37,6 +37,9 @@ CATALOGUE: dict[str, Entry] = {
     "not-connected": Entry(409, "The bot is in no voice channel"),
     "subscription-state": Entry(409, "The subscription's state does not allow it"),
     "subscription-managed-elsewhere": Entry(409, "The subscription is managed by its seller"),
+    "bought-already": Entry(409, "Somebody pays for the guild already"),
+    "nothing-bought": Entry(409, "Nothing was bought by card"),
+    "not-sold": Entry(409, "The plan is not sold"),
     "trial-used": Entry(409, "There was a trial already"),
     "end-not-in-reach": Entry(409, "The end is over, or too far away"),
     "changed-meanwhile": Entry(409, "It was changed at the same time"),
@@ -52,6 +55,8 @@ CATALOGUE: dict[str, Entry] = {
     "no-streams": Entry(501, "Nothing is streamed here"),
     "database-away": Entry(503, "The database does not answer"),
     "memory-away": Entry(503, "Redis does not answer"),
+    "no-shop": Entry(501, "Nothing is sold by card here"),
+    "shop-away": Entry(503, "Stripe does not answer"),
     "player-away": Entry(503, "No player can do it now"),
     "too-slow": Entry(503, "It took too long"),
 }

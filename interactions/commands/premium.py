@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from interactions.commands.declare import Call, Click, button, command
-from tonearm.jobs.errand import ShowPlan, StartTrial
+from tonearm.errors import Refused
+from tonearm.jobs.errand import ManagePlan, ShowPlan, StartTrial, Subscribe
+from tonearm.premium.plans import PlanId
+from tonearm.sentences import Sentence
 
 MANAGE_GUILD = 1 << 5
 
@@ -18,3 +21,17 @@ def premium(call: Call) -> ShowPlan:  # noqa: ARG001
 def trial(click: Click) -> StartTrial:  # noqa: ARG001
     """The one trial of this server begins."""
     return StartTrial()
+
+
+@button("subscribe", permissions=MANAGE_GUILD)
+def subscribe(click: Click) -> Subscribe:
+    """A page where this server's plan is paid."""
+    if click.value not in (PlanId.PREMIUM, PlanId.PRO):
+        raise Refused(Sentence.OLD_BUTTON)
+    return Subscribe(click.value)
+
+
+@button("manage")
+def manage(click: Click) -> ManagePlan:  # noqa: ARG001
+    """A page where who pays changes or cancels it."""
+    return ManagePlan()

@@ -19,6 +19,7 @@ from tonearm.discord.components import (
 )
 from tonearm.discord.text import count
 from tonearm.music.guild_settings import GuildSettings
+from tonearm.premium.buying import SELLERS
 from tonearm.premium.grants import Access, Source
 from tonearm.premium.plans import PLANS, SWITCHES, Feature, Plan, Shelf
 from tonearm.premium.states import State
@@ -29,6 +30,8 @@ SETTINGS_COLOUR = 0x5865F2
 SELECT = 3
 LINK, PREMIUM = 5, 6
 """Styles of a button."""
+
+NOTHING_SOLD = Shelf()
 
 VOLUMES = (25, 50, 75, 100, 125, 150, 175, 200)
 """Per cent: what there is to choose from."""
@@ -51,10 +54,13 @@ STATES = {
 }
 
 
-def plan_message(access: Access, *, trial: bool, shelf: Shelf, manage_url: str = "") -> Message:
-    """What a guild has, and how to get more. ``trial``: it may have one. ``shelf`` has Discord's SKUs.
+def plan_message(
+    access: Access, *, trial: bool, shelf: Shelf, prices: Shelf = NOTHING_SOLD, user: int | None = None
+) -> Message:
+    """What a guild has, and how to get more. ``trial``: it may have one, and so may ``user``, who looks at it.
 
-    A premium button holds nothing but its SKU; its click sends no interaction.
+    ``shelf`` has Discord's SKUs, and ``prices`` those of Stripe. A premium button holds nothing but its SKU; its click
+    sends no interaction.
     """
     plan, grant = access.plan, access.grant
     state = f" ({STATES[access.state]})" if STATES[access.state] else ""
@@ -63,14 +69,32 @@ def plan_message(access: Access, *, trial: bool, shelf: Shelf, manage_url: str =
         head += f"\n{'Access ends' if _ends(access) else 'Paid until'} {_day(grant.ends_at or grant.until)}."
     parts: list[Component] = [text(head), line(), *(text(_plan(each, each is plan)) for each in PLANS.values())]
     buttons = _buttons(plan, trial=trial, shelf=shelf)
-    if manage_url and grant is not None and grant.source is Source.STRIPE:
-        buttons.append({"type": 2, "style": LINK, "label": "Manage", "url": manage_url})
+    if grant is None or grant.source not in SELLERS:
+        buttons += _subscribe_buttons(plan, prices)
     if grant is not None and grant.source is Source.DISCORD:
         parts.append(text("-# It is managed in Discord: User Settings, Subscriptions, by who pays for it."))
+    if grant is not None and grant.source is Source.STRIPE:
+        if prices.items and grant.payer == f"discord:{user}":
+            buttons = [button("manage", "open", "Manage")]
+        else:
+            buttons = []
+            parts.append(text("-# It is paid by card, and managed by who pays for it."))
     body = message(container(PREMIUM_COLOUR, *parts))
     if buttons:
         body["components"].append(row(buttons[:5]))
     return body
+
+
+def subscribe_message(plan: Plan, url: str, *, trial_days: int) -> Message:
+    """Where ``plan`` can be paid by card: ``url``, which is for the caller only."""
+    first = f"The first {trial_days} days are free." if trial_days else "The first month is paid at once."
+    said = f"### {plan.name} for this server{_price(plan)}\n{first} You can cancel at any time, here with `/premium`."
+    return _linked(said, "Subscribe", url)
+
+
+def portal_message(url: str) -> Message:
+    """Where what is paid by card can be changed: ``url``, which is for the caller only."""
+    return _linked("### Your subscription for this server\nThe link works for a few minutes.", "Manage", url)
 
 
 def settings_message(settings: GuildSettings) -> Message:
@@ -112,14 +136,28 @@ def _buttons(plan: Plan, *, trial: bool, shelf: Shelf) -> list[Component]:
     return made + [{"type": 2, "style": PREMIUM, "sku_id": sku} for sku in skus]
 
 
+def _subscribe_buttons(plan: Plan, prices: Shelf) -> list[Component]:
+    better = [each for each in PLANS.values() if each.id.rank > plan.id.rank and prices.id_of(each.id)]
+    return [button("subscribe", each.id, f"{each.name} by card") for each in better]
+
+
+def _linked(said: str, label: str, url: str) -> Message:
+    body = message(container(PREMIUM_COLOUR, text(said)))
+    body["components"].append(row([{"type": 2, "style": LINK, "label": label, "url": url}]))
+    return body
+
+
 def _plan(plan: Plan, current: bool) -> str:
     said = [
         label if feature in SWITCHES else f"{plan.limit(feature):,} {label}".replace(" %", " %")
         for feature, label in FEATURES.items()
         if plan.limit(feature)
     ]
-    price = f" · {plan.price.amount / 100:.2f} {plan.price.currency.upper()} a month" if plan.price else ""
-    return f"**{plan.name}**{' (yours)' if current else ''}{price}\n{', '.join(said)}"
+    return f"**{plan.name}**{' (yours)' if current else ''}{_price(plan)}\n{', '.join(said)}"
+
+
+def _price(plan: Plan) -> str:
+    return f" · {plan.price.amount / 100:.2f} {plan.price.currency.upper()} a month" if plan.price else ""
 
 
 def _ends(access: Access) -> bool:

@@ -9,17 +9,29 @@ import msgspec
 
 from tonearm.cache import TermsCache
 from tonearm.discord.components import Message, private
-from tonearm.discord.office import always_on_message, plan_message, settings_message
-from tonearm.jobs.errand import ChangeSettings, ErrandJob, SetAlwaysOn, ShowPlan, ShowSettings, StartTrial
+from tonearm.discord.office import NOTHING_SOLD, always_on_message, plan_message, settings_message
+from tonearm.errors import Refused
+from tonearm.jobs.errand import (
+    ChangeSettings,
+    ErrandJob,
+    ManagePlan,
+    SetAlwaysOn,
+    ShowPlan,
+    ShowSettings,
+    StartTrial,
+    Subscribe,
+)
 from tonearm.jobs.job import Answer
 from tonearm.music.guild_settings import GuildSettings
-from tonearm.postgres import grants, guild_settings
+from tonearm.postgres import grants, guild_settings, trials
 from tonearm.postgres.errands import do_once
 from tonearm.postgres.pool import Connection, Pool
 from tonearm.premium.gate import require_feature
 from tonearm.premium.grants import TRIAL, Event, Grant, Source, judge
-from tonearm.premium.plans import FREE, PREMIUM, Feature, Plan, Shelf
+from tonearm.premium.plans import FREE, PREMIUM, Feature, Plan, PlanId, Shelf
 from tonearm.premium.states import Kind
+from tonearm.sentences import Sentence
+from tonearm.worker.till import Till, payer_of
 
 
 def wall_clock() -> datetime:
@@ -28,9 +40,8 @@ def wall_clock() -> datetime:
 
 
 class Office:
-    """Does errands. ``base`` is what a guild has without any grant, ``shelf`` what Discord sells.
-
-    ``manage_url`` is where who pays by Stripe manages it.
+    """Does errands. ``base`` is what a guild has without any grant; ``shelf`` is what Discord sells, and ``prices``
+    what Stripe sells at ``till``, where there is one.
     """
 
     def __init__(
@@ -40,14 +51,16 @@ class Office:
         *,
         shelf: Shelf,
         base: Plan = FREE,
-        manage_url: str = "",
+        prices: Shelf = NOTHING_SOLD,
+        till: Till | None = None,
         clock: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._pool = pool
         self._cache = cache
         self._shelf = shelf
         self._base = base
-        self._manage_url = manage_url
+        self._prices = prices if till is not None else NOTHING_SOLD
+        self._till = till
         self._clock = clock
 
     async def do(self, job: ErrandJob) -> Answer:
@@ -60,9 +73,14 @@ class Office:
         match job.action:
             case ShowPlan():
                 theirs = await grants.fetch_grants(self._pool, job.guild)
-                return _answer(job, self._plan(theirs, self._clock()))
+                used = await trials.fetch_used(self._pool, job.guild, payer_of(job))
+                return _answer(job, self._plan(job, theirs, self._clock(), trial=not any(used)))
             case StartTrial():
                 return await self._changing(job, lambda connection: self._start_trial(connection, job))
+            case Subscribe(plan):
+                return _answer(job, await self._require_till().subscribe(job, PlanId(plan)))
+            case ManagePlan():
+                return _answer(job, await self._require_till().manage(job))
             case ShowSettings():
                 settings = await guild_settings.fetch_guild_settings(self._pool, job.guild)
                 return _answer(job, settings_message(settings))
@@ -79,10 +97,10 @@ class Office:
 
     async def _start_trial(self, connection: Connection, job: ErrandJob) -> Answer:
         now = self._clock()
-        payer = f"discord:{job.user}"
-        event = Event(f"trial:{job.id}", Kind.START_TRIAL, now, PREMIUM.id, now + TRIAL, payer=payer)
+        event = Event(f"trial:{job.id}", Kind.START_TRIAL, now, PREMIUM.id, now + TRIAL, payer=payer_of(job))
         await grants.record_in(connection, job.guild, Source.TRIAL, str(job.guild), event, now=now, asked=True)
-        return _answer(job, self._plan(await grants.fetch_grants_in(connection, job.guild), now))
+        theirs = await grants.fetch_grants_in(connection, job.guild)
+        return _answer(job, self._plan(job, theirs, now, trial=False))
 
     async def _set_always_on(self, connection: Connection, job: ErrandJob, on: bool) -> Answer:
         after = await self._save(connection, job.guild, ChangeSettings(always_on=on))
@@ -105,10 +123,15 @@ class Office:
             await guild_settings.save_in(connection, guild, after)
         return after
 
-    def _plan(self, theirs: tuple[Grant, ...], now: datetime) -> Message:
+    def _plan(self, job: ErrandJob, theirs: tuple[Grant, ...], now: datetime, *, trial: bool) -> Message:
         access = judge(theirs, now, base=self._base)
-        trial = access.grant is None and all(grant.source is not Source.TRIAL for grant in theirs)
-        return plan_message(access, trial=trial, shelf=self._shelf, manage_url=self._manage_url)
+        trial = trial and access.grant is None
+        return plan_message(access, trial=trial, shelf=self._shelf, prices=self._prices, user=job.user)
+
+    def _require_till(self) -> Till:
+        if self._till is None:
+            raise Refused(Sentence.NOT_SOLD)
+        return self._till
 
 
 def _changed(before: GuildSettings, change: ChangeSettings) -> GuildSettings:

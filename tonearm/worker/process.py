@@ -38,6 +38,7 @@ from tonearm.worker.stripe_events import StripeShop
 NEEDED = ("discord_application_id", "discord_bot_token", "redis_url", "database_url")
 
 LIFE_MS = 6_000
+from tonearm.worker.till import open_till
 """After so long without a sign of life, a worker is not counted any more."""
 
 BEAT_EVERY = 2.0
@@ -130,8 +131,10 @@ async def run(settings: Settings) -> None:
             pools.write,
             cache,
             shelf=shelf(settings.discord_skus),
+        open_till(settings, pools.write, clock=wall_clock) as till,
             base=PLANS[base],
-            manage_url=settings.stripe_return_url,
+            prices=shelf(settings.stripe_prices),
+            till=till,
         )
         roster = Roster(redis, owner)
         roster.desks = [

@@ -1,9 +1,9 @@
 """What Stripe sold: from its subscription events to grants (Stripe's documentation, *The Subscription object*).
 
 Each event holds the whole subscription at its time, and events of ours are folded in the order of those times: so
-replayed, late and repeated ones do no harm. Stripe's times are whole seconds; of one second, what takes access away
-counts last. The subscription's metadata name the guild, ``guild_id``, and where it is known the Discord user who pays,
-``user_id``.
+replayed, late and repeated ones do no harm. Stripe's times are whole seconds: within one, events count in the order in
+which they first came, and what takes access away counts last. The subscription's metadata name the guild,
+``guild_id``, and where it is known the Discord user who pays, ``user_id``.
 
 A subscription that begins with a trial has it only where the guild and the payer have had none: else it gives access
 from its first payment on.
@@ -12,7 +12,7 @@ from its first payment on.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -27,6 +27,9 @@ from tonearm.premium.states import Kind
 from tonearm.telemetry import LOG, context
 
 DELETED = "customer.subscription.deleted"
+LAST = 999_999
+"""The last microsecond of a second."""
+
 ABOUT_SUBSCRIPTIONS = ("customer.subscription.created", "customer.subscription.updated", DELETED)
 
 
@@ -100,7 +103,7 @@ class StripeShop:
             FAILURES: PostgreSQL doesn't answer, or refuses. Some of it may have been written.
         """
         try:
-            about, events = self.read(receipt.body)
+            about, events = self.read(receipt.body, receipt.received_at)
         except msgspec.DecodeError as error:
             LOG.error("An event of Stripe's can't be read: %s", error, extra=context(receipt=receipt.id))
             return
@@ -113,8 +116,10 @@ class StripeShop:
                 LOG.warning("A trial at Stripe does not count: %s", refusal, extra=context(guild=about.guild))
         await self._forget(about.guild)
 
-    def read(self, body: bytes) -> tuple[About | None, list[Event]]:
+    def read(self, body: bytes, received_at: datetime) -> tuple[About | None, list[Event]]:
         """Which grant it is about, and what happened to it; ``None`` where it is none of ours.
+
+        ``received_at`` is when it first came.
 
         Raises:
             msgspec.DecodeError: it can't be read.
@@ -124,17 +129,20 @@ class StripeShop:
             return None, []
         found = _decode_subscription(told.data.object)
         guild = _snowflake(found.metadata.get("guild_id", ""))
-        return (None, []) if guild is None else (About(guild, found.id), self._events(told, found))
+        return (None, []) if guild is None else (About(guild, found.id), self._events(told, found, received_at))
 
-    def _events(self, told: _Told, found: _Subscription) -> list[Event]:
+    def _events(self, told: _Told, found: _Subscription, received_at: datetime) -> list[Event]:
         """What it tells, in our words; those of one moment are folded in the order of their names."""
-        at = datetime.fromtimestamp(told.created, UTC)
+        second = datetime.fromtimestamp(told.created, UTC)
+        # The milliseconds that it was under way, as microseconds: they order what happened in one second.
+        under_way = (received_at - second) / timedelta(milliseconds=1)
+        at = second + timedelta(microseconds=min(max(int(under_way), 0), LAST - 1))
         item = found.items.data[0] if found.items.data else None
         plan = self._shelf.plan_of(item.price.id) if item else None
         end = (item.current_period_end if item else None) or found.current_period_end
         ends_at = datetime.fromtimestamp(end, UTC) if end else None
         if told.type == DELETED or found.status in ("canceled", "incomplete_expired"):
-            return [Event(f"9:{told.id}", Kind.REVOKE, at)]
+            return [Event(f"9:{told.id}", Kind.REVOKE, second + timedelta(microseconds=LAST))]
         if plan is None or ends_at is None:
             return []
         if found.status in ("past_due", "unpaid"):

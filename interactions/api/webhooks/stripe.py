@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import stripe
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,11 +16,9 @@ from starlette.routing import Route
 from interactions.api.webhooks import keeping
 from tonearm.errors import InvalidInteraction
 from tonearm.postgres.pool import Pool
+from tonearm.stripe.signatures import is_signed
 
 PATH = "/webhook-events/stripe"
-
-TOLERANCE = 300
-"""Seconds after its timestamp for which a request is accepted."""
 
 
 def routes(pool: Pool, secrets: tuple[str, ...], *, clock: Callable[[], float] = time.time) -> list[Route]:
@@ -37,16 +34,8 @@ def routes(pool: Pool, secrets: tuple[str, ...], *, clock: Callable[[], float] =
         except InvalidInteraction as error:
             return keeping.refused(error)
         header = request.headers.get("stripe-signature", "")
-        if not any(_signed(body, header, secret) for secret in secrets):
+        if not is_signed(body, header, secrets, clock()):
             return JSONResponse({"error": "bad signature"}, 400)
         return await keeping.keep(pool, "stripe", body, now=clock(), status=200)
 
     return [Route(PATH, receive, methods=["POST"])]
-
-
-def _signed(body: bytes, header: str, secret: str) -> bool:
-    try:
-        stripe.WebhookSignature.verify_header(body.decode(), header, secret, TOLERANCE)
-    except (stripe.SignatureVerificationError, UnicodeDecodeError, ValueError):
-        return False
-    return True

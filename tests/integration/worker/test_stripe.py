@@ -35,7 +35,7 @@ def event(n, kind, created, **changes):
 
 
 async def post(pool, body, secret="whsec_old", age=0, kept_at=time.time):
-    header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(time.time()) - age)
+    header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(kept_at()) - age)
     app = Starlette(routes=webhook.routes(pool, SECRETS, clock=kept_at))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tonearm") as http:
         return (await http.post(webhook.PATH, content=body, headers={"Stripe-Signature": header})).status_code
@@ -155,6 +155,15 @@ async def test_of_one_second_what_takes_access_away_counts_last(hear, clock):
     assert (await hear(*told))[1:] == (PlanId.FREE, State.EXPIRED)
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+async def test_of_one_second_what_came_first_happened_first(hear, pool, clock, shop, names):
+    begin = int(clock().timestamp())
+    for name, price in zip(names, ("price_1", "price_2"), strict=True):
+        clock.forward(milliseconds=5)
+        await receipts.store(pool, "stripe", event(name, "updated", begin, price=price), now=clock())
+    assert (await hear())[1:] == (PlanId.PRO, State.ACTIVE)
+
+
 async def test_what_the_database_refuses_holds_nothing_else_up(hear, pool, clock):
     begin = int(clock().timestamp())
     impossible = event(1, "created", begin, metadata={"guild_id": "9999999999999999999"})
@@ -189,7 +198,7 @@ def test_whatever_stripe_tells_in_whatever_order_ends_the_same_and_ends_in_time(
             created = int(begin.timestamp()) + at * 86_400
             about = {"start_date": created, "trial_start": created + (0 if trial else 1)}
             body = event(n, "updated", created, status=status, price=price, cancel_at_period_end=ending, **about)
-            told += shop.read(body)[1]
+            told += shop.read(body, begin)[1]
         return fold(GUILD, Source.STRIPE, "sub_1", told)
 
     shuffled = history + [word for word in history if chance.random() < 0.5]

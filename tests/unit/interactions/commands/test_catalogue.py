@@ -21,7 +21,15 @@ def test_all_are_found_with_their_visibility():
     assert {name for name, each in found.items() if not each.private} == PUBLIC
     assert {name for name, each in found.items() if each.private} == PRIVATE
     players = {"pause", "resume", "skip", "stop", "page"}
-    assert set(catalogue().buttons) == {*players, "trial", "setvolume", "setswitch", "setleaving"}
+    assert set(catalogue().buttons) == {
+        *players,
+        "trial",
+        "subscribe",
+        "manage",
+        "setvolume",
+        "setswitch",
+        "setleaving",
+    }
     assert set(catalogue().forms) == {"leaving"}
 
 
