@@ -53,6 +53,10 @@ IN_HAND_MS = 20_000
 T = TypeVar("T")
 
 
+async def _at_once() -> None:
+    """There is no lease."""
+
+
 class _Dead(Exception):
     """The interaction can't be answered any more. ``deleted``: because somebody removed the message."""
 
@@ -65,8 +69,8 @@ class Outbox:
     """Delivers what is owed by one shard, or one of the workers' streams. :meth:`run` does the work, as a task of its
     owner.
 
-    ``token`` gives the shard's fencing token, ``clock`` Redis' time in ms. ``check`` is called before every call of
-    Discord and raises :class:`~tonearm.errors.LeaseLost` when the shard is another's.
+    ``token`` gives the shard's fencing token, ``clock`` Redis' time in ms. ``until_held`` is awaited before every call
+    of Discord and every write; it raises :class:`~tonearm.errors.LeaseLost` when the shard is another's.
     """
 
     def __init__(
@@ -77,7 +81,7 @@ class Outbox:
         *,
         token: Callable[[], str],
         clock: Callable[[], int],
-        check: Callable[[], None] = lambda: None,
+        until_held: Callable[[], Awaitable[None]] = _at_once,
         patience: tuple[float, ...] = PATIENCE,
         poll: float = POLL,
     ) -> None:
@@ -86,7 +90,7 @@ class Outbox:
         self._shard = shard
         self._token = token
         self._clock = clock
-        self._check = check
+        self._until_held = until_held
         self._patience = patience
         self._poll = poll
         self._noted: deque[str] = deque()
@@ -107,6 +111,7 @@ class Outbox:
         """
         async with asyncio.TaskGroup() as group:
             while True:
+                await self._until_held()
                 try:
                     async for owed in self._find():
                         self._in_hand.add(owed.job)
@@ -184,6 +189,7 @@ class Outbox:
         failures = self._failures[owed.job] = self._failures.get(owed.job, 0) + 1
         wait = BACKOFF_MS[min(failures, len(BACKOFF_MS)) - 1]
         log.warning("an answer has to wait %d s: %s", wait // 1000, reason, extra=context(job=owed.job))
+        await self._until_held()
         try:
             await answers.postpone(self._redis, self._shard, owed.job, self._clock() + wait, self._token())
         except FAILURES:
@@ -193,6 +199,7 @@ class Outbox:
 
     async def _confirm(self, owed: Owed) -> None:
         for wait in (*self._patience, None):
+            await self._until_held()
             try:
                 return await answers.confirm(self._redis, self._shard, owed.job, self._token())
             except FAILURES:
@@ -247,7 +254,7 @@ class Outbox:
             _Dead: Discord goes on not knowing the interaction, or refuses its token.
         """
         for wait in (*self._patience, None):
-            self._check()
+            await self._until_held()
             try:
                 return await call()
             except DiscordError as error:
@@ -269,7 +276,7 @@ class Outbox:
             return "lost"
         if _age_ms(owed, self._clock()) >= GIVEN_UP_MS:
             return "lost"
-        self._check()
+        await self._until_held()
         await self._rest.create_message(channel, message, nonce=nonce_for(owed.job))
         return "posted"
 

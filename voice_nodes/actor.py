@@ -133,7 +133,7 @@ class GuildActor:
         while True:
             async with asyncio.TaskGroup() as tasks:
                 parts = (self.converger, self.announcer, self._timers)
-                helpers = [tasks.create_task(part.run()) for part in parts]
+                helpers = [tasks.create_task(self._lease.persist(part.run)) for part in parts]
                 self._show()
                 await self._work()
                 for helper in helpers:
@@ -232,7 +232,7 @@ class GuildActor:
         while True:
             attempt += 1
             try:
-                change = await self._decide(received)
+                change = await self._lease.persist(lambda: self._decide(received))
                 return Verdict("done", replying.done(job, change, self._view, self._lease.now_ms()), change)
             except LeaseLost:
                 raise

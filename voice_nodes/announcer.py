@@ -59,10 +59,10 @@ class Announcer:
             self._wake.set()
 
     async def run(self) -> None:
-        """Follow until cancelled.
+        """Follow until cancelled. It may be run again.
 
         Raises:
-            LeaseLost: the shard is another's.
+            LeaseLost: the lease has run out.
         """
         backoff = Backoff()
         while True:
@@ -83,6 +83,7 @@ class Announcer:
                 self._forbidden = view.player.text_channel
                 self._notices.clear()
             except LeaseLost:
+                self._wake.set()  # for who runs it again
                 raise
             except Exception:
                 LOG.exception("The player's message could not be shown", extra=context(guild=self._guild))

@@ -207,10 +207,10 @@ class Converger:
         self._wake.set()
 
     async def run(self) -> None:
-        """Follow until cancelled.
+        """Follow until cancelled. It may be run again.
 
         Raises:
-            LeaseLost: the shard is another's.
+            LeaseLost: the lease has run out.
         """
         backoff = Backoff()
         while True:
@@ -227,6 +227,7 @@ class Converger:
                 await backoff.wait()
                 self._wake.set()
             except LeaseLost:
+                self._wake.set()  # for who runs it again
                 raise
             except Exception:
                 # One guild that breaks does not stop the others.

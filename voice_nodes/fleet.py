@@ -16,6 +16,7 @@ from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LOG, context
 from voice_nodes import placement
 from voice_nodes.gateway import Gateway
+from voice_nodes.lease import Tenure
 from voice_nodes.servers import Server, find_servers, make_node
 from voice_nodes.station import Station
 
@@ -43,7 +44,7 @@ class Fleet:
         *,
         shard: int,
         api_url: str,
-        check: Callable[[], None],
+        lease: Tenure,
         on_server: Callable[[Station], None],
         move_away: MoveAway,
         report: Report = report_to_nobody,
@@ -56,7 +57,7 @@ class Fleet:
         self._settings = settings
         self._shard = shard
         self._api_url = api_url
-        self._check = check
+        self._lease = lease
         self._on_server = on_server
         self._move_away = move_away
         self._report = report
@@ -107,7 +108,7 @@ class Fleet:
 
     async def _keep(self, server: Server, *, required: bool) -> None:
         async with make_node(server, self._shard, self._client) as node:
-            station = self.stations[server.name] = Station(server, node, check=self._check)
+            station = self.stations[server.name] = Station(server, node, lease=self._lease)
             station.drained = server.name in self._drained
             self._on_server(station)
             try:

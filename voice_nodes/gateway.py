@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import aiohttp
@@ -18,13 +17,16 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from tonearm.backoff import Backoff
 from tonearm.discord.invite import invite_link
 from tonearm.discord.rest import RestClient
-from tonearm.errors import DiscordAway, DiscordError, Refused, SettingsError
+from tonearm.errors import DiscordAway, DiscordError, LeaseLost, Refused, SettingsError
 from tonearm.redis.sessions import SavedGateway
 from tonearm.sentences import Sentence
 from tonearm.telemetry import LOG, context
 from voice_nodes import resuming
+from voice_nodes.identifying import Turns
+from voice_nodes.lease import Tenure
 from voice_nodes.listener import Listener, Report
 from voice_nodes.whereabouts import EVERYBODY, Whereabouts
 
@@ -57,8 +59,8 @@ class Gateway(discord.Client):
         shard: int,
         shard_count: int,
         listener: Listener,
-        before_identify: Callable[[int], Awaitable[None]],
-        check: Callable[[], None],
+        turns: Turns,
+        lease: Tenure,
         rest: RestClient | None = None,
     ) -> None:
         super().__init__(
@@ -79,31 +81,29 @@ class Gateway(discord.Client):
         self._left = False
         self._logging_in: asyncio.Task[None] | None = None
         self._listener = listener
-        self._before_identify = before_identify
-        self._check = check
+        self._turns = turns
+        self._lease = lease
+        self._backoff = Backoff(first=1.0, most=30.0)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        await self._before_identify(shard_id or 0)
+        await self._turns.take()
 
     async def run_forever(self, token: str) -> None:
         """Log in and stay connected, until :meth:`leave_behind`. A restored session is resumed during the log-in.
 
         Raises:
+            LeaseLost: the shard is another's.
             SettingsError: Discord refuses the token or the intents; connecting again cannot help.
         """
-        delay = 1.0
         while not self._left:
+            await self.until_held()
             try:
-                if not self.http.token:
-                    await self._log_in(token)
-                await self.connect(reconnect=True)
-            except discord.LoginFailure:
-                raise SettingsError("TONEARM_DISCORD_BOT_TOKEN is refused by Discord.") from None
-            except discord.PrivilegedIntentsRequired:
-                raise SettingsError("Discord refuses the gateway intents of this bot.") from None
-            except discord.ConnectionClosed as closed:
-                if closed.code in FATAL_CLOSES:
-                    raise SettingsError(f"Discord closed the gateway with {closed.code}: {closed.reason}.") from None
+                await self._connect(token)
+            except LeaseLost:
+                continue  # Whether it is to be had again is seen above.
+            except DiscordAway as error:
+                LOG.info("The gateway is left: %s", error.detail, extra=context(shard=self.shard_id))
+                continue
             except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, AttributeError) as error:
                 # discord.py raises AttributeError when its very first connection is refused.
                 LOG.warning("The gateway is not there: %s", error, extra=context(shard=self.shard_id))
@@ -111,8 +111,24 @@ class Gateway(discord.Client):
                 # discord.py connected again just as we left, with an HTTP session that is closed by now.
                 if not self._left:
                     raise
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, 30.0)
+            await self._backoff.wait()
+
+    async def _connect(self, token: str) -> None:
+        try:
+            if not self.http.token:
+                await self._log_in(token)
+            if self.resume_from is None:
+                # Not within connect: a connection is not to be held for nothing, nor for longer than it waits.
+                await self._turns.come_near()
+            await self.connect(reconnect=True)
+        except discord.LoginFailure:
+            raise SettingsError("TONEARM_DISCORD_BOT_TOKEN is refused by Discord.") from None
+        except discord.PrivilegedIntentsRequired:
+            raise SettingsError("Discord refuses the gateway intents of this bot.") from None
+        except discord.ConnectionClosed as closed:
+            if closed.code in FATAL_CLOSES:
+                raise SettingsError(f"Discord closed the gateway with {closed.code}: {closed.reason}.") from None
+            raise
 
     async def _log_in(self, token: str) -> None:
         if self.resume_from is None:
@@ -131,13 +147,13 @@ class Gateway(discord.Client):
         self.resume_from = saved
         self.ready.set()
 
-    def check(self) -> None:
-        """Whether this shard may be acted for.
+    async def until_held(self) -> None:
+        """Wait until this shard may be acted for.
 
         Raises:
-            LeaseLost: it may not.
+            LeaseLost: it is another's.
         """
-        self._check()
+        await self._lease.until_held()
 
     def drop_socket(self) -> None:
         """Cut the gateway's socket, with all that waits in it."""
@@ -269,9 +285,9 @@ class Gateway(discord.Client):
 
         Raises:
             DiscordAway: the gateway is not connected, or does not take it in time.
-            LeaseLost: the shard is another's.
+            LeaseLost: the lease has run out.
         """
-        self._check()
+        self._lease.check()
         try:
             async with asyncio.timeout(SEND_TIMEOUT):
                 await guild.change_voice_state(channel=channel, self_deaf=channel is not None)
@@ -280,7 +296,11 @@ class Gateway(discord.Client):
 
     # Events, by discord.py's names.
 
+    async def on_resumed(self) -> None:
+        self._backoff.reset()
+
     async def on_ready(self) -> None:
+        self._backoff.reset()
         if self.ready.is_set():
             self._listener.gateway_started()
         self.ready.set()

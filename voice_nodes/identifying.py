@@ -22,61 +22,108 @@ LATE = 0.4
 LOOK_AGAIN = 60.0
 """Seconds between two questions whether there are session starts again."""
 
+PATIENCE = 20.0
+"""Seconds that a turn is waited for with a connection in hand, well within the 60 s that discord.py gives it."""
 
-async def wait_for_turn(
-    redis: Client,
-    rest: RestClient,
-    shard: int,
-    *,
-    check: Callable[[], None],
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    distance_ms: int = identify.DISTANCE_MS,
-) -> None:
-    """Return when ``shard`` may identify, which it has to do at once.
 
-    ``check`` is called last of all; what it raises is raised. Waits while Redis or Discord are away.
+class Turns:
+    """One shard's turns to identify.
+
+    A turn is taken when the connection is there, as it has to be used at once, but it may be far away: one bucket of
+    sixteen shards takes a minute and a half. So it is waited for first without a connection (:meth:`come_near`).
+    ``check`` is called last of all; what it raises is raised.
     """
-    backoff = Backoff()
-    while True:
+
+    def __init__(
+        self,
+        redis: Client,
+        rest: RestClient,
+        shard: int,
+        *,
+        check: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        distance_ms: int = identify.DISTANCE_MS,
+    ) -> None:
+        self._redis = redis
+        self._rest = rest
+        self._shard = shard
+        self._check = check
+        self._clock = clock
+        self._sleep = sleep
+        self._distance_ms = distance_ms
+
+    async def come_near(self) -> None:
+        """Return when enough session starts are left and nobody has the turn. Waits while Redis or Discord are away."""
+        while await self._patiently(self._come_nearer):
+            pass
+
+    async def _come_nearer(self) -> bool:
+        """Wait for as long as is known; ``False`` when there was nothing to wait for."""
+        wait = await identify.fetch_wait(self._redis, await self._bucket())
+        if wait:
+            await self._sleep(wait)
+        return wait > 0
+
+    async def take(self) -> None:
+        """Return when the shard may identify, which it has to do at once.
+
+        Raises:
+            DiscordAway: not within :data:`PATIENCE`.
+        """
         try:
-            limits = await _limits(redis, rest)
-            if limits.remaining < SPARED:
-                await sleep(await _too_few(redis, limits, shard))
-                continue
-            asked = clock()
-            wait = await identify.ask(redis, shard % limits.max_concurrency, distance_ms=distance_ms)
-            if wait:
-                await sleep(wait)
-                continue
-            await _count(redis)
-            if clock() - asked <= LATE * distance_ms / identify.DISTANCE_MS:
-                check()
-                return
-        except (*FAILURES, DiscordAway, DiscordError) as error:
-            LOG.warning("The turn to identify is not known: %r", error, extra=context(shard=shard))
-            await backoff.wait()
+            async with asyncio.timeout(PATIENCE):
+                while not await self._patiently(self._try):
+                    pass
+        except TimeoutError:
+            raise DiscordAway(f"no turn to identify within {PATIENCE:g} s") from None
 
+    async def _try(self) -> bool:
+        bucket = await self._bucket()
+        asked = self._clock()
+        wait = await identify.ask(self._redis, bucket, distance_ms=self._distance_ms)
+        if wait:
+            await self._sleep(wait)
+            return False
+        await _count(self._redis)
+        if self._clock() - asked > LATE * self._distance_ms / identify.DISTANCE_MS:
+            return False
+        self._check()
+        return True
 
-async def _limits(redis: Client, rest: RestClient) -> identify.Limits:
-    limits = await identify.fetch_limits(redis)
-    if limits is None:
-        answer = await rest.fetch_gateway_bot()
-        limits = await identify.save_limits(redis, answer["session_start_limit"])
-    SESSION_STARTS_LEFT.set(limits.remaining)
-    return limits
+    async def _bucket(self) -> int:
+        """Which bucket the shard is of, once enough session starts are left."""
+        while (limits := await self._limits()).remaining < SPARED:
+            await self._sleep(await self._too_few(limits))
+        return self._shard % limits.max_concurrency
 
+    async def _limits(self) -> identify.Limits:
+        limits = await identify.fetch_limits(self._redis)
+        if limits is None:
+            answer = await self._rest.fetch_gateway_bot()
+            limits = await identify.save_limits(self._redis, answer["session_start_limit"])
+        SESSION_STARTS_LEFT.set(limits.remaining)
+        return limits
 
-async def _too_few(redis: Client, limits: identify.Limits, shard: int) -> float:
-    """Seconds until it is worth a look whether there are more."""
-    seconds = max(1.0, (limits.reset_ms - await now_ms(redis)) / 1000)
-    LOG.error(
-        "Only %d session starts are left for %d s: the shard does not identify before",
-        limits.remaining,
-        seconds,
-        extra=context(shard=shard),
-    )
-    return min(seconds, LOOK_AGAIN)
+    async def _too_few(self, limits: identify.Limits) -> float:
+        """Seconds until it is worth a look whether there are more."""
+        seconds = max(1.0, (limits.reset_ms - await now_ms(self._redis)) / 1000)
+        LOG.error(
+            "Only %d session starts are left for %d s: the shard does not identify before",
+            limits.remaining,
+            seconds,
+            extra=context(shard=self._shard),
+        )
+        return min(seconds, LOOK_AGAIN)
+
+    async def _patiently(self, call: Callable[[], Awaitable[bool]]) -> bool:
+        backoff = Backoff()
+        while True:
+            try:
+                return await call()
+            except (*FAILURES, DiscordAway, DiscordError) as error:
+                LOG.warning("The turn to identify is not known: %r", error, extra=context(shard=self._shard))
+                await backoff.wait()
 
 
 async def _count(redis: Client) -> None:

@@ -23,6 +23,7 @@ from tonearm.settings import LavalinkNode
 from tonearm.telemetry import LAVALINK_MOVES, LOG, context
 from voice_nodes.fleet import EVERY, Fleet, Report, report_to_nobody
 from voice_nodes.gateway import Gateway
+from voice_nodes.lease import Tenure
 from voice_nodes.loading import load
 from voice_nodes.placement import region_of
 from voice_nodes.restarts import start_and_seek
@@ -59,7 +60,7 @@ class Sound:
         *,
         shard: int,
         api_url: str,
-        check: Callable[[], None],
+        lease: Tenure,
         saved: SavedShard | None = None,
         on_voice: OnVoice | None = None,
         on_voice_lost: Callable[[int], None] = lambda _: None,
@@ -71,7 +72,7 @@ class Sound:
             settings,
             shard=shard,
             api_url=api_url,
-            check=check,
+            lease=lease,
             on_server=self._take_over,
             move_away=self._move_away,
             report=report,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from tonearm.errors import LeaseLost
 from tonearm.redis import keys, lease
 from tonearm.redis.client import FAILURES, Client, now_ms
 from tonearm.telemetry import CLOCK_JUMPS, LEASE_CHANGES, LOG, context
+
+T = TypeVar("T")
 
 RENEW_EVERY = 2.0
 RETAKE_EVERY = 0.25
@@ -30,12 +33,23 @@ def uptime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+class Tenure(Protocol):
+    """A lease as those see it who call Discord and Lavalink."""
+
+    def check(self) -> None:
+        """See :meth:`Lease.check`."""
+
+    async def until_held(self) -> None:
+        """See :meth:`Lease.until_held`."""
+
+
 class Lease:
     """A held lease.
 
     Redis checks the token of every write. Discord and Lavalink know no token, so :meth:`check` is called immediately
-    before every call to them: who has to call them while the lease has run out loses the shard; who only has to write
-    waits (:meth:`until_held`). ``token`` changes when the lease is taken again, so it is read at each write.
+    before every call to them. A lease that ran out because Redis was away is mostly had again, so nobody gives the
+    shard up for it: what may be done again waits and is (:meth:`persist`), and who writes waits (:meth:`until_held`).
+    ``token`` changes when the lease is taken again, so it is read at each write.
 
     A process can be stopped and continued, with its sockets full of what it meant to say. ``on_jump`` is called first
     of all when it stood still for more than a second, before anything is checked or sent: it has to drop the sockets.
@@ -161,6 +175,21 @@ class Lease:
                 self.check()
             self._news.clear()
             await self._news.wait()
+
+    async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What ``work`` returns. It calls Discord and Lavalink, and may be done again: so it is, once the lease is held
+        again, where it ran out in the midst of it.
+
+        Raises:
+            LeaseLost: the shard is another's.
+        """
+        while True:
+            await self.until_held()
+            try:
+                return await work()
+            except LeaseLost:
+                if self.held():  # It was not the clock that said so, but Redis.
+                    raise
 
     async def _pause(self) -> None:
         """Wait for the next renewal; it is due at once when this process stood still.

@@ -9,9 +9,9 @@ to be had from outside, and the cache of guilds is empty, as a RESUME brings no 
 - tells of each event after discord.py has taken it (:func:`watch`).
 
 It leans on these internals, which :func:`require_internals` checks when a process starts:
-``DiscordWebSocket.from_client`` and its parameters; ``discord.client.DiscordWebSocket`` as the name that ``connect``
-uses; ``ConnectionState.parsers``, ``_add_guild_from_data``, ``_users``, ``user``; ``Guild._voice_states``;
-``VoiceChannel._overwrites``.
+``DiscordWebSocket.from_client`` and its parameters, ``identify``, ``_keep_alive``; ``discord.client.DiscordWebSocket``
+as the name that ``connect`` uses; ``ConnectionState.parsers``, ``_add_guild_from_data``, ``_users``, ``user``;
+``Guild._voice_states``; ``VoiceChannel._overwrites``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ResumingWebSocket(DiscordWebSocket):
     @classmethod
     async def from_client(cls, client: Any, **params: Any) -> ResumingWebSocket:
         # A client that is not ours, as tests of the twin have, connects as ever.
-        getattr(client, "check", _nothing)()
+        await getattr(client, "until_held", _nothing)()
         saved: SavedGateway | None = getattr(client, "resume_from", None)
         if saved is not None and params.get("initial"):
             params |= {
@@ -61,6 +61,16 @@ class ResumingWebSocket(DiscordWebSocket):
             client.resume_from = None
         return socket
 
+    async def identify(self) -> None:
+        try:
+            await super().identify()
+        except BaseException:
+            # Else the heartbeats of a connection that nobody reads go on for a minute.
+            if self._keep_alive is not None:
+                self._keep_alive.stop()
+            abort(self.socket)
+            raise
+
 
 def abort(socket: aiohttp.ClientWebSocketResponse | None) -> None:
     """Cut a WebSocket with what waits in it: nothing more is sent, not even a close."""
@@ -69,7 +79,7 @@ def abort(socket: aiohttp.ClientWebSocketResponse | None) -> None:
         connection.transport.abort()
 
 
-def _nothing() -> None:
+async def _nothing() -> None:
     """Nobody forbids it."""
 
 
@@ -93,6 +103,7 @@ def require_internals() -> None:
     missing = [name for name in ("initial", "gateway", "session", "sequence", "resume") if name not in known]
     for owner, name in (
         (discord.client, "DiscordWebSocket"),
+        (DiscordWebSocket, "identify"),
         (ConnectionState, "_add_guild_from_data"),
         (ConnectionState, "parse_ready"),
         (Guild, "_update_voice_state"),

@@ -75,6 +75,7 @@ class Saver:
         """
         while True:
             await self._some.wait()
+            await self._lease.until_held()
             try:
                 await self.flush()
             except FAILURES as error:

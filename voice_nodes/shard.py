@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
 from voice_nodes.converger import Converger
 from voice_nodes.gateway import Gateway
-from voice_nodes.identifying import wait_for_turn
+from voice_nodes.identifying import Turns
 from voice_nodes.intake import Intake, Received
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
@@ -113,8 +114,8 @@ class Shard:
             shard=self.number,
             shard_count=settings.shard_count,
             listener=self,
-            before_identify=self._before_identify,
-            check=lease.check,
+            turns=Turns(self._node.redis, self._node.rest, self.number, check=lease.check),
+            lease=lease,
             rest=self._node.rest,
         )
         saved = await self._patiently(lambda: sessions.fetch(self._node.redis, self.number))
@@ -126,7 +127,7 @@ class Shard:
             settings.lavalink_nodes,
             shard=self.number,
             api_url=settings.discord_api_url,
-            check=lease.check,
+            lease=lease,
             saved=saved,
             on_voice=saver.voice,
             on_voice_lost=lambda guild: self._tell(guild, Converger.voice_lost),
@@ -139,7 +140,7 @@ class Shard:
             self.number,
             token=lambda: lease.token,
             clock=lease.now_ms,
-            check=lease.check,
+            until_held=lease.until_held,
         )
         self._sound, self._saver = sound, saver
         self._reconciler = Reconciler(
@@ -159,7 +160,7 @@ class Shard:
                 if await self._first(gateway.ready.wait()):
                     helpers.append(tasks.create_task(sound.run(gateway)))
                     if await self._first(self._restore(saved)):
-                        helpers.append(tasks.create_task(self._reconciler.run()))
+                        helpers.append(tasks.create_task(lease.persist(self._reconciler.run)))
                         reader = Intake(
                             self._node.intake,
                             self.number,
@@ -197,14 +198,6 @@ class Shard:
         finally:
             for wait in waiting:
                 wait.cancel()
-
-    async def _before_identify(self, shard: int) -> None:
-        """Wait for this shard's turn among all processes."""
-        await wait_for_turn(self._node.redis, self._node.rest, shard, check=self._check)
-
-    def _check(self) -> None:
-        if self._lease is not None:
-            self._lease.check()
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns, which is made again while Redis is away."""
@@ -342,7 +335,9 @@ class Shard:
         LOG.info("Lavalink session", extra=context(shard=self.number, node=node.identifier, resumed=resumed))
         before = self._sound.began(node)
         self._saver.lavalink(server_of(node), node.session_id)
-        self._spawn(self._reconciler.go_on(node, before, resumed=resumed))
+        if self._lease is not None:
+            go_on = functools.partial(self._reconciler.go_on, node, before, resumed=resumed)
+            self._spawn(self._lease.persist(go_on))
 
     def player_reported(self, node: wavelink.Node, guild: int, report: Report) -> None:
         self._sound.reported(node)
@@ -383,10 +378,14 @@ class Shard:
     async def _forget(self, guild: int, life_ms: int) -> None:
         """Let the state of a guild that removed the bot run out, unless it invites it again."""
         lease = self._lease
-        if lease is not None:
-            await self._patiently(
-                lambda: removal.forget(self._node.redis, self.number, guild, lease.token, life_ms=life_ms)
-            )
+        if lease is None:
+            return
+
+        async def forget() -> None:
+            await lease.until_held()
+            await removal.forget(self._node.redis, self.number, guild, lease.token, life_ms=life_ms)
+
+        await self._patiently(forget)
 
     def guild_available(self, guild: int) -> None:
         if guild in self._actors:

@@ -16,6 +16,7 @@ from tonearm.backoff import Backoff
 from tonearm.errors import LavalinkAway, LeaseLost, SettingsError
 from tonearm.telemetry import LAVALINK_FAILURES, LAVALINK_SESSIONS, LOG, context
 from voice_nodes.breaker import Breaker
+from voice_nodes.lease import Tenure
 from voice_nodes.placement import Load
 from voice_nodes.resuming import abort
 from voice_nodes.servers import Server, Socket, judge
@@ -53,9 +54,9 @@ _ALL: weakref.WeakSet[Station] = weakref.WeakSet()
 
 
 class Station:
-    """One server. ``check`` raises ``LeaseLost`` where the shard is another's; it is called before each call."""
+    """One server. The lease is looked at before each call."""
 
-    def __init__(self, server: Server, node: wavelink.Node, *, check: Callable[[], None]) -> None:
+    def __init__(self, server: Server, node: wavelink.Node, *, lease: Tenure) -> None:
         self.server = server
         self.node = node
         self.breaker = Breaker()
@@ -68,7 +69,7 @@ class Station:
         self.reported = asyncio.Event()
         """Set at each report of a player."""
         self.session: str | None = None
-        self._check = check
+        self._lease = lease
         self._heard_at = 0.0
         self._load = Load(server.name, regions=server.regions)
         self._others = 0
@@ -129,10 +130,10 @@ class Station:
 
         Raises:
             LavalinkAway: the server does not answer.
-            LeaseLost: the shard is another's.
+            LeaseLost: the lease has run out.
             wavelink.LavalinkException: it answers with an error.
         """
-        self._check()
+        self._lease.check()
         try:
             async with asyncio.timeout(timeout):
                 result = await call()
@@ -180,10 +181,13 @@ class Station:
         self.node._websocket = socket
         try:
             while True:
-                await self._wait_for_turn()
-                self._check()  # Whoever does not own the shard must not take its sessions.
+                await self._lease.until_held()
                 try:
+                    await self._wait_for_turn()
+                    self._lease.check()  # Whoever does not own the shard must not take its sessions.
                     await socket.open()
+                except LeaseLost:
+                    continue  # Whether it is to be had again is seen above.
                 except (TimeoutError, aiohttp.ClientError, OSError) as error:
                     self._failed(error)
                     continue
@@ -305,8 +309,8 @@ class Station:
             await self.call(lambda: self.node.send("DELETE", path=path))
 
     async def close_session(self) -> None:
-        """Have the session end with its socket: nobody will come back for it."""
-        with contextlib.suppress(LavalinkAway, wavelink.LavalinkException):
+        """Have the session end with its socket: nobody will come back for it. Else it runs out by itself."""
+        with contextlib.suppress(LavalinkAway, LeaseLost, wavelink.LavalinkException):
             await self.call(lambda: self._end_with_socket(self.node.session_id))
 
     async def _end_with_socket(self, session: str | None) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 import wavelink
 from wavelink.enums import DiscordVoiceCloseType
 
-from tonearm.errors import LavalinkAway, LeaseLost, TonearmError
+from tonearm.errors import LavalinkAway, TonearmError
 from tonearm.redis.sessions import SavedVoice
 from tonearm.telemetry import LOG, context
 from voice_nodes.gateway import Gateway
@@ -140,6 +140,9 @@ class VoiceLink(wavelink.Player):
             return
         self._on_voice(self._guild_id, voice)
         async with self._sending:
+            await cast(Gateway, self.client).until_held()
+            if voice != self.saved():
+                return  # Newer data came while the lease had run out, and stands behind us.
             error = await self._send(voice)
         if error is None:
             return
@@ -155,11 +158,8 @@ class VoiceLink(wavelink.Player):
     async def _send(self, voice: SavedVoice) -> Exception | None:
         """Returns what went wrong."""
         try:
-            cast(Gateway, self.client).check()
             async with asyncio.timeout(JOIN_TIMEOUT):
                 answer = await self.node._update_player(self._guild_id, data={"voice": cast(Any, wire(voice))})
-        except LeaseLost:
-            return None
         except (OSError, aiohttp.ClientError, wavelink.WavelinkException) as error:
             self.linked.clear()
             return error

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, create_autospec
 
 import aiohttp
 import discord
@@ -17,12 +17,13 @@ import pytest
 from playground.library import tone
 from tests.support.audio_node.node import PASSWORD, running_node
 from tests.support.audio_node.voice_server import VoiceServer, make_ca
-from tests.support.voice_nodes import metric, running
+from tests.support.voice_nodes import Tenured, metric, running
 from tonearm.errors import LavalinkAway, TonearmError
 from tonearm.redis.sessions import SavedGateway
 from tonearm.settings import LavalinkNode
 from voice_nodes import fleet
 from voice_nodes.gateway import Gateway
+from voice_nodes.identifying import Turns
 from voice_nodes.lavalink import Sound
 from voice_nodes.servers import Server, find_servers
 from voice_nodes.station import Station
@@ -65,9 +66,7 @@ class Discord(Gateway):
     """A gateway without a Discord: op 4 is answered at once, with ``endpoint``."""
 
     def __init__(self) -> None:
-        async def turn(_: int) -> None: ...
-
-        super().__init__(shard=0, shard_count=1, listener=MagicMock(), before_identify=turn, check=lambda: None)
+        super().__init__(shard=0, shard_count=1, listener=MagicMock(), turns=create_autospec(Turns), lease=Tenured())
         self.endpoint = ""
         self.heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._joins = 0
@@ -111,6 +110,7 @@ class World:
         self.left: list[int] = []
         self.lost: asyncio.Queue[int] = asyncio.Queue()
         self.client = Discord()
+        self.lease = Tenured()
         self.sound = self.make_sound()
 
     def make_sound(self) -> Sound:
@@ -121,7 +121,7 @@ class World:
             tuple(LavalinkNode(url, PASSWORD) for url in self.urls),
             shard=0,
             api_url="http://127.0.0.1/api",
-            check=lambda: None,
+            lease=self.lease,
             on_voice_lost=self.lost.put_nowait,
             on_leave=self._leave,
             report=report,
@@ -219,7 +219,9 @@ async def test_a_voice_endpoint_that_hangs_holds_up_nobody_for_good(world: World
 async def test_a_channel_is_joined_in_no_other_way(world: World) -> None:
     async with world.playing():
         with pytest.raises(TonearmError, match=r"Sound\.join"):
-            await world.channel.connect(cls=lambda client, channel: VoiceLink(client, channel, world.sound.connected()[0]))
+            await world.channel.connect(
+                cls=lambda client, channel: VoiceLink(client, channel, world.sound.connected()[0])
+            )
         assert sum(await world.players()) == 0
 
 

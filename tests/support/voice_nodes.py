@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from prometheus_client import REGISTRY
 
+from tonearm.errors import LeaseLost
 from tonearm.jobs.job import Job, Reply
 from tonearm.music.actions import AnyAction
 from tonearm.redis import handover
@@ -26,6 +27,45 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Tenured:
+    """A lease without a store: held, until it has run ``out``; ``gone`` when it is another's."""
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+        """Set when somebody waits for it."""
+        self._changed = asyncio.Condition()
+        self._out = False
+        self._gone = False
+
+    def check(self) -> None:
+        if self._out or self._gone:
+            raise LeaseLost("run out")
+
+    async def until_held(self) -> None:
+        async with self._changed:
+            while self._out:
+                self.waits.set()
+                await self._changed.wait()
+        self.check()
+
+    async def persist(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            await self.until_held()
+            with contextlib.suppress(LeaseLost):
+                return await work()
+
+    def run_out(self) -> None:
+        """For a moment."""
+        self._out = True
+        self.waits.clear()
+
+    async def settle(self, *, gone: bool = False) -> None:
+        """It is held again, or ``gone``."""
+        async with self._changed:
+            self._out, self._gone = False, gone
+            self._changed.notify_all()
 
 
 class Called:

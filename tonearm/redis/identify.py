@@ -42,6 +42,15 @@ async def ask(client: Client, bucket: int, *, distance_ms: int = DISTANCE_MS) ->
     return int(await _identify(client, [keys.identify(bucket)], [distance_ms])) / 1000
 
 
+async def fetch_wait(client: Client, bucket: int) -> float:
+    """Seconds until an IDENTIFY of ``bucket`` may be sent, as far as is known now; nothing is taken.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    return max(0, int(await client.pttl(keys.identify(bucket)))) / 1000
+
+
 async def fetch_limits(client: Client) -> Limits | None:
     """Discord's limits, as a process has found them less than a minute ago.
 

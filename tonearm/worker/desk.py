@@ -105,7 +105,7 @@ class Desk:
         self._hands = asyncio.Semaphore(MOST_AT_ONCE)
         self._tails: dict[int, asyncio.Task[None]] = {}
         self._outbox = Outbox(
-            redis, rest, number, token=lambda: self._token, clock=self._now_ms, check=self._require_held
+            redis, rest, number, token=lambda: self._token, clock=self._now_ms, until_held=self._until_held
         )
 
     def stop(self) -> None:
@@ -154,6 +154,10 @@ class Desk:
     def _require_held(self) -> None:
         if time.monotonic() >= self._until:
             raise LeaseLost(f"the lease of {self.number} ran out")
+
+    async def _until_held(self) -> None:
+        """A stream whose lease ran out is not waited for: another worker has it in a moment."""
+        self._require_held()
 
     async def _keep(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from tonearm.errors import DiscordAway, LeaseLost
 from tonearm.redis import identify, keys
 from tonearm.redis.client import Client, connect, now_ms
 from voice_nodes import identifying
-from voice_nodes.identifying import wait_for_turn
+from voice_nodes.identifying import Turns
 
 DISTANCE_MS = 110
 """Of which 100 ms are Discord's 5 s."""
@@ -49,9 +49,13 @@ def owned() -> None:
     """The lease is there."""
 
 
+def turns(client: Client, rest: Rest, shard: int = 0, *, check: Any = owned, **options: Any) -> Turns:
+    return Turns(client, rest, shard, check=check, **options)  # type: ignore[arg-type]
+
+
 async def turn(client: Client, rest: Rest, shard: int, check: Any = owned) -> float:
     """The moment at which ``shard`` identifies."""
-    await wait_for_turn(client, rest, shard, check=check, distance_ms=DISTANCE_MS)  # type: ignore[arg-type]
+    await turns(client, rest, shard, check=check, distance_ms=DISTANCE_MS).take()
     return time.monotonic()
 
 
@@ -102,21 +106,14 @@ async def test_a_grant_that_came_late_is_not_used(client: Client) -> None:
     """As if the process had stood still between the grant and the sending."""
     readings = itertools.chain([0.0, 1.0], itertools.repeat(1.0))
     began = time.monotonic()
-    await wait_for_turn(
-        client,
-        Rest(),
-        0,
-        check=owned,
-        distance_ms=DISTANCE_MS,
-        clock=lambda: next(readings),  # type: ignore[arg-type]
-    )
+    await turns(client, Rest(), distance_ms=DISTANCE_MS, clock=lambda: next(readings)).take()
     assert time.monotonic() - began >= DISCORD
 
 
 async def test_discord_is_asked_once_for_all_processes_and_starts_are_counted(client: Client) -> None:
     rests = [Rest(concurrency=8, remaining=900) for _ in range(3)]
     for shard, rest in enumerate(rests):
-        await wait_for_turn(client, rest, shard, check=owned)  # type: ignore[arg-type]
+        await turns(client, rest, shard).take()
     assert [rest.asked for rest in rests] == [1, 0, 0]
     limits = await identify.fetch_limits(client)
     assert limits is not None
@@ -136,14 +133,14 @@ async def test_with_few_starts_left_nobody_identifies_before_the_reset(
         rest.limit = rest.limit | {"remaining": 1000}
         await client.delete(keys.GATEWAY)
 
-    await wait_for_turn(client, rest, 0, check=owned, sleep=reset)  # type: ignore[arg-type]
+    await turns(client, rest, sleep=reset).come_near()
     assert slept == [identifying.LOOK_AGAIN]
     assert "Only 49 session starts are left" in caplog.text
     assert rest.asked == 2
 
 
 async def test_the_last_spared_start_is_not_used(client: Client) -> None:
-    await wait_for_turn(client, Rest(remaining=50), 0, check=owned)  # type: ignore[arg-type]
+    await turns(client, Rest(remaining=50)).take()
     waiting = asyncio.create_task(turn(client, Rest(), 0))
     try:
         done, _ = await asyncio.wait([waiting], timeout=0.3)
@@ -158,6 +155,26 @@ async def test_discord_being_away_is_waited_for(client: Client) -> None:
     rest.fails = [DiscordAway("no answer")]
     await turn(client, rest, 0)
     assert rest.asked == 2
+
+
+async def test_a_turn_that_is_far_away_is_not_waited_for_with_a_connection_in_hand(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """discord.py gives up a connection that takes 60 s to identify, and sixteen shards of one bucket take 88 s."""
+    monkeypatch.setattr(identifying, "PATIENCE", 0.2)
+    assert await identify.ask(client, 0, distance_ms=1_000) == 0
+    waiting = turns(client, Rest(), distance_ms=1_000)
+    with pytest.raises(DiscordAway):
+        await waiting.take()
+    began = time.monotonic()
+    await waiting.come_near()
+    assert time.monotonic() - began > 0.5
+    await waiting.take()
+
+
+async def test_coming_near_takes_no_turn(client: Client) -> None:
+    await turns(client, Rest()).come_near()
+    assert await identify.ask(client, 0) == 0
 
 
 async def test_who_lost_the_lease_meanwhile_does_not_identify(client: Client) -> None:

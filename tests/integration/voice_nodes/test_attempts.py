@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from tests.support.voice_nodes import GUILD, SHARD, USER, VOICE, hand_over, make_job, metric, running
+from tests.support.voice_nodes import GUILD, SHARD, USER, VOICE, Clock, hand_over, make_job, metric, running
 from tonearm.errors import Away, DiscordAway, LavalinkAway, Refused
 from tonearm.jobs.job import Job, Reply, decode_answer, encode
 from tonearm.music.actions import Play, Stop
@@ -26,6 +26,7 @@ from voice_nodes.lease import Lease
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # discord.py imports audioop
     from voice_nodes import actor as module
+    from voice_nodes import lease as leases
     from voice_nodes.actor import RETRY_AFTER, GuildActor
 
 REPLY = Reply(1, "a secret token", "reply:here")
@@ -186,6 +187,32 @@ async def test_later_jobs_of_the_guild_wait_for_it(bench: Bench, quick: None) ->
         await bench.done()
     assert await bench.logged() == ["a:1", "a:2", "a:3"]
     assert [query for query, _ in bench.world.asked] == ["query of a:1"] * 4 + ["query of a:2", "query of a:3"]
+
+
+async def test_a_lease_that_runs_out_during_a_look_up_costs_a_job_only_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_EVERY", 0.01)
+    monkeypatch.setattr(leases, "JUMP", 100)
+    clock = Clock()
+    await bench.lease.release()
+    bench.lease = cast(Lease, await Lease.attempt(bench.redis, SHARD, "me", clock=clock))
+    fetch = bench.world.fetch_tracks
+
+    async def run_out(query: str, guild: int) -> Loaded:
+        found = await fetch(query, guild)
+        if len(bench.world.asked) == 1:
+            clock.now += 7.5
+        bench.lease.check()
+        return found
+
+    monkeypatch.setattr(bench.world, "fetch_tracks", run_out)
+    await bench.give(play("i:1", reply=REPLY))
+    async with running(bench.work()) as working, running(bench.lease.keep()):
+        await bench.done()
+        assert not working.done()
+    assert len(bench.world.asked) == 2
+    assert await bench.logged() == ["i:1"]
 
 
 async def test_a_person_is_told_at_once(bench: Bench) -> None:

@@ -175,6 +175,44 @@ async def test_nobody_waits_for_a_lease_that_is_not_kept(redis_client: Redis[Any
         await lease.until_held()
 
 
+@pytest.mark.usefixtures("quick")
+async def test_what_may_be_done_again_is_when_the_lease_is_back(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "JUMP", 100)
+    lease = await take(redis_client, clock)
+    tries: list[bool] = []
+
+    async def work() -> str:
+        tries.append(lease.held())
+        if len(tries) == 1:
+            clock.now += 7  # it runs out in the midst of it
+        lease.check()
+        return "done"
+
+    async with running(lease.keep()):
+        assert await asyncio.wait_for(lease.persist(work), 10) == "done"
+    assert tries == [True, True]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_may_be_done_again_is_not_when_the_shard_is_anothers(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+
+    async def refused() -> None:
+        raise LeaseLost("Redis says so")
+
+    with pytest.raises(LeaseLost, match="Redis says so"):
+        await lease.persist(refused)
+
+    async def late() -> None:
+        clock.now += 7
+        lease.check()
+
+    with pytest.raises(LeaseLost, match="has run out"):  # nobody keeps it
+        await lease.persist(late)
+
+
 async def test_it_is_not_taken_again_when_another_had_it_meanwhile_or_data_was_lost(redis_client: Redis[Any]) -> None:
     """Nor while somebody has it. But the question may be asked twice."""
     token = await leases.take(redis_client, SHARD, "me")

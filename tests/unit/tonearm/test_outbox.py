@@ -544,10 +544,10 @@ async def test_a_node_that_dies_in_the_middle_leaves_it_to_the_next(world: World
 async def test_without_the_lease_discord_is_not_touched(world: World) -> None:
     owed = await world.owe()
 
-    def lost() -> None:
+    async def lost() -> None:
         raise LeaseLost("another's")
 
-    outbox = world.outbox(check=lost)
+    outbox = world.outbox(until_held=lost)
     outbox.notify(owed.job)
     with pytest.raises(BaseExceptionGroup) as caught:
         async with asyncio.timeout(10):
@@ -555,6 +555,24 @@ async def test_without_the_lease_discord_is_not_touched(world: World) -> None:
     assert caught.group_contains(LeaseLost)
     assert world.api.requests == []
     assert await world.is_owed(owed)
+
+
+async def test_a_lease_that_ran_out_is_waited_for(world: World) -> None:
+    owed = await world.owe()
+    held, waits = asyncio.Event(), asyncio.Event()
+
+    async def until_held() -> None:
+        waits.set()
+        await held.wait()
+
+    outbox = world.outbox(until_held=until_held)
+    outbox.notify(owed.job)
+    async with running(outbox.run()):
+        await asyncio.wait_for(waits.wait(), 5)
+        assert world.api.requests == []
+        held.set()
+        assert await next_of(world.confirmed) == owed.job
+    assert shows(world.seen(owed).original)
 
 
 async def test_the_end_of_the_task_ends_all_its_deliveries(world: World) -> None:

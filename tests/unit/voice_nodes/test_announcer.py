@@ -158,3 +158,6 @@ async def test_without_the_lease_discord_is_not_touched(world: World) -> None:
     with pytest.raises(LeaseLost):
         await asyncio.wait_for(world.task, 5)
     assert world.api.requests == []
+    world.lost = False
+    async with running(world.announcer.run()):
+        assert await world.announced() is not None, "what was left undone is done when it is run again"

@@ -14,7 +14,7 @@ import pytest
 from tests.support.scenes import HERE, NOW, busy, idle
 from tests.support.voice_nodes import GUILD, running
 from tonearm.backoff import Backoff
-from tonearm.errors import DiscordAway, LavalinkAway
+from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event
 from tonearm.music.player import Player
 from voice_nodes import converger as module
@@ -34,6 +34,7 @@ class World:
         self.fails: dict[str, list[Exception]] = {}
         self.link: Any = None
         self.known = True
+        self.running: asyncio.Task[None]
         self.gateway = create_autospec(Gateway, instance=True)
         self.gateway.get_guild.return_value = create_autospec(discord.Guild, instance=True)
         self.gateway.caller_channel.return_value = None
@@ -81,7 +82,7 @@ class World:
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(module, "Backoff", lambda: Backoff(0.001, 0.01))
     world = World()
-    async with running(world.converger.run()):
+    async with running(world.converger.run()) as world.running:
         yield world
 
 
@@ -190,6 +191,17 @@ async def test_lavalink_away_is_tried_again(world: World) -> None:
     world.fails["update"] = [LavalinkAway("x"), LavalinkAway("x"), RuntimeError("a bug")]
     world.converger.show(busy())
     assert await world.names(5) == ["join", "update", "update", "update", "update"]
+    assert world.events.empty()
+
+
+async def test_what_a_lease_that_ran_out_left_undone_is_done_when_it_is_run_again(world: World) -> None:
+    world.fails["update"] = [LeaseLost("run out")]
+    world.converger.show(busy())
+    assert await world.names(2) == ["join", "update"]
+    with pytest.raises(LeaseLost):
+        await asyncio.wait_for(world.running, 5)
+    async with running(world.converger.run()):
+        assert await world.names(1) == ["update"]
     assert world.events.empty()
 
 

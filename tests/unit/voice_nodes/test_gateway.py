@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from unittest.mock import create_autospec
 import discord
 import pytest
 import yarl
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 
 from playground.twin.actors import TwinClient
@@ -19,7 +20,7 @@ from playground.twin.app import Twin
 from playground.twin.handles import Actor, Channel, Guild
 from playground.twin.permissions import Permission
 from tests.support.twin import running_twin
-from tests.support.voice_nodes import running
+from tests.support.voice_nodes import Tenured, running
 from tonearm.discord.rest import RestClient
 from tonearm.errors import DiscordAway, LeaseLost, Refused, SettingsError
 from tonearm.redis.sessions import SavedGateway
@@ -27,6 +28,7 @@ from tonearm.sentences import Sentence
 from voice_nodes import gateway as module
 from voice_nodes import resuming
 from voice_nodes.gateway import Gateway
+from voice_nodes.identifying import Turns
 from voice_nodes.listener import Listener
 
 STAGE = 13
@@ -48,17 +50,15 @@ def aimed(twin: tuple[Twin, TwinClient], monkeypatch: pytest.MonkeyPatch) -> Any
     return about
 
 
-async def at_once(_: int) -> None:
-    pass
-
-
-def make(check: Any = lambda: None, rest: RestClient | None = None) -> Gateway:
+def make(
+    rest: RestClient | None = None, lease: Tenured | None = None, turns: Turns | None = None, shard_count: int = 1
+) -> Gateway:
     return Gateway(
         shard=0,
-        shard_count=1,
+        shard_count=shard_count,
         listener=create_autospec(Listener, instance=True),
-        before_identify=at_once,
-        check=check,
+        turns=turns or create_autospec(Turns, instance=True),
+        lease=lease or Tenured(),
         rest=rest,
     )
 
@@ -66,9 +66,10 @@ def make(check: Any = lambda: None, rest: RestClient | None = None) -> Gateway:
 class Place:
     """A guild that the gateway knows, with Ada in its voice channel."""
 
-    def __init__(self, gateway: Gateway, client: TwinClient, guild: Guild, ada: Actor) -> None:
-        self.gateway, self.client, self.guild, self.ada = gateway, client, guild, ada
+    def __init__(self, gateway: Gateway, client: TwinClient, guild: Guild, ada: Actor, lease: Tenured) -> None:
+        self.gateway, self.client, self.guild, self.ada, self.lease = gateway, client, guild, ada, lease
         self.voice: Channel = guild.voice_channels[0]
+        self.running: asyncio.Task[None]
 
     def require(self, channel: str | None = None) -> None:
         self.gateway.require_entry(int(self.guild.id), int(channel or self.voice.id))
@@ -87,10 +88,13 @@ async def place(twin: tuple[Twin, TwinClient], aimed: Any) -> AsyncIterator[Plac
     ada = await client.create_user("Ada")
     await ada.join_guild(guild)
     await ada.join(guild.voice_channels[0])
-    gateway = make()
-    async with running(gateway.run_forever(aimed["bot_token"])):
+    lease = Tenured()
+    gateway = make(lease=lease)
+    async with running(gateway.run_forever(aimed["bot_token"])) as task:
         await asyncio.wait_for(gateway.ready.wait(), 10)
-        yield Place(gateway, client, guild, ada)
+        place = Place(gateway, client, guild, ada, lease)
+        place.running = task
+        yield place
         await gateway.leave_behind()
 
 
@@ -162,10 +166,7 @@ async def test_leaving_behind_keeps_the_session(place: Place) -> None:
 
 
 async def test_without_the_lease_no_voice_state_is_sent(place: Place) -> None:
-    def lost() -> None:
-        raise LeaseLost("gone")
-
-    place.gateway._check = lost
+    place.lease.run_out()
     guild = place.gateway.find_guild(int(place.guild.id))
     with pytest.raises(LeaseLost):
         await place.gateway.send_voice_state(guild, None)
@@ -187,6 +188,60 @@ async def test_a_close_that_is_for_good_is_a_sentence(twin: tuple[Twin, TwinClie
         with pytest.raises(SettingsError, match="closed the gateway with 4011"):
             await asyncio.wait_for(task, 10)
     await gateway.leave_behind()
+
+
+# Turns, and a lease that runs out for a moment.
+
+
+def heartbeats() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if isinstance(thread, KeepAliveHandler)}
+
+
+async def test_a_turn_that_does_not_come_is_waited_for_without_a_connection(
+    twin: tuple[Twin, TwinClient], aimed: Any
+) -> None:
+    near, again, turns = asyncio.Semaphore(1), asyncio.Event(), create_autospec(Turns, instance=True)
+
+    async def come_near() -> None:
+        if near.locked():
+            again.set()
+        await near.acquire()
+
+    turns.come_near.side_effect = come_near
+    turns.take.side_effect = [DiscordAway("far away"), None]
+    since = await twin[1].mark()
+    gateway = make(turns=turns)
+    beating = heartbeats()
+    async with running(gateway.run_forever(aimed["bot_token"])):
+        await asyncio.wait_for(again.wait(), 10)
+        for thread in heartbeats() - beating:
+            await asyncio.to_thread(thread.join, 5)
+            assert not thread.is_alive(), "nobody sends heartbeats for a connection that was left"
+        assert await twin[1].log(since, name="session_ready") == []
+        near.release()
+        await asyncio.wait_for(gateway.ready.wait(), 10)
+        await gateway.leave_behind()
+    assert turns.take.await_count == turns.come_near.await_count == 2
+
+
+async def test_a_lease_that_ran_out_for_a_moment_ends_no_session(place: Place) -> None:
+    since = await place.client.mark()
+    place.lease.run_out()
+    await place.client.drop_gateway(shard=0)
+    await asyncio.wait_for(place.lease.waits.wait(), 10)
+    assert await place.client.log(since, name="session_resumed") == []
+    await place.lease.settle()
+    await place.client.wait_for("session_resumed", since=since, timeout=10)
+    assert await place.client.log(since, name="session_ready") == []
+
+
+async def test_a_lease_that_is_anothers_ends_it(place: Place) -> None:
+    place.lease.run_out()
+    await place.client.drop_gateway(shard=0)
+    await asyncio.wait_for(place.lease.waits.wait(), 10)
+    await place.lease.settle(gone=True)
+    with pytest.raises(LeaseLost):
+        await asyncio.wait_for(place.running, 10)
 
 
 async def test_a_send_without_a_connection_is_discord_away(place: Place) -> None:

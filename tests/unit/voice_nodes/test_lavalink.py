@@ -14,10 +14,10 @@ from unittest.mock import MagicMock, create_autospec
 import pytest
 from aiohttp import web
 
-from tests.support.voice_nodes import GUILD, running
+from tests.support.voice_nodes import GUILD, Tenured, running
 from tonearm import addresses
 from tonearm.backoff import Backoff
-from tonearm.errors import LavalinkAway, Refused, SettingsError
+from tonearm.errors import LavalinkAway, LeaseLost, Refused, SettingsError
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
 from tonearm.settings import LavalinkNode
@@ -138,8 +138,8 @@ class Heard:
                     return values
 
 
-def sound_of(*nodes: LavalinkNode, api_url: str = LOOPBACK_API) -> Sound:
-    return Sound(nodes, shard=0, api_url=api_url, check=lambda: None)
+def sound_of(*nodes: LavalinkNode, api_url: str = LOOPBACK_API, lease: Tenured | None = None) -> Sound:
+    return Sound(nodes, shard=0, api_url=api_url, lease=lease or Tenured())
 
 
 @asynccontextmanager
@@ -263,6 +263,29 @@ async def test_a_session_is_opened_again_and_asks_to_be_resumed(server: Lavalink
             await socket.send_str("no json")
         await heard.next("wavelink_node_ready")
         assert await server.opened.get() == "s1"
+
+
+async def test_no_session_is_taken_while_the_lease_has_run_out(server: Lavalink) -> None:
+    lease = Tenured()
+    sound, heard = sound_of(server.node, lease=lease), Heard()
+    async with running(sound.run(heard.client)) as task:
+        await heard.next("wavelink_node_ready")
+        await server.opened.get()
+        lease.run_out()
+        await server.sockets[0].close()
+        await asyncio.wait_for(lease.waits.wait(), 10)
+        assert (len(server.sockets), task.done()) == (1, False)
+        await lease.settle()
+        assert await asyncio.wait_for(server.opened.get(), 10) == "s1"
+        await heard.next("wavelink_node_ready")
+        lease.run_out()
+        await server.sockets[1].close()
+        await asyncio.wait_for(lease.waits.wait(), 10)
+        await lease.settle(gone=True)
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await asyncio.wait_for(task, 10)
+        assert caught.group_contains(LeaseLost)
+    assert len(server.sockets) == 2
 
 
 async def test_an_unknown_close_code_of_voice_does_not_end_the_reading(server: Lavalink) -> None:
