@@ -4,16 +4,17 @@
 set -eu
 folder=$1
 now=$(date -u +%Y%m%dT%H%M%SZ)
+port=${REDIS_PORT:-6379}
 taken=0
 for host in $REDIS_HOSTS; do
-    role=$(redis-cli -h "$host" --no-raw role | head -n 1)
+    role=$(redis-cli -h "$host" -p "$port" role | head -n 1)
     case $role in
-        *master*) ;;
-        *slave*) continue ;;
+        master) ;;
+        slave) continue ;;
         *) echo "$host does not say what it is: $role" >&2; exit 1 ;;
     esac
     file=$folder/redis-$host-$now.rdb
-    redis-cli -h "$host" --rdb "$file.part"
+    redis-cli -h "$host" -p "$port" --rdb "$file.part"
     test "$(head -c 5 "$file.part")" = REDIS || test "$(head -c 6 "$file.part")" = VALKEY
     mv "$file.part" "$file"
     taken=$((taken + 1))
