@@ -19,7 +19,7 @@ SCHEMAS = ROOT / "var" / "schemas"
 BUILD_TIMEOUT = 900
 """Seconds for downloading and building."""
 
-PROGRAMS = ("kustomize", "kubeconform", "kube-score")
+PROGRAMS = ("cmd", "kustomize", "kubeconform", "kube-score")
 
 KUBERNETES = ("k8s.io/kubernetes", "v1.34.4", "h1:Yy6R4QB8C9kJPp25GFqEvX5XQwY5qzKeqD0Xx6oAcmk=")
 KNATIVE = ("knative.dev/serving", "v0.42.2", "h1:yKieg3MeNvpVz+4JJPbvmpee3v3LK3zO5h5HJBtzaNk=")
