@@ -14,8 +14,16 @@ from pathlib import Path
 
 FOLDER = Path("requirements")
 EVERYTHING = "dev"
-IMAGES = {"interactions": ("interactions",), "api": ("api",), "voice": ("voice",), "worker": ("worker", "aws")}
-"""The locks of images, and the extras in each. Their pins are those of everything, which the tests ran with."""
+DEPLOYED = {
+    "interactions": ("interactions",),
+    "api": ("api",),
+    "voice": ("voice",),
+    "worker": ("worker", "aws"),
+    "lambda-interactions": ("lambda-interactions",),
+    "lambda-api": ("lambda-api",),
+}
+"""The locks of images and of Lambda's archives, and the extras in each. Their pins are those of everything, which the
+tests ran with."""
 BUILD = "build"
 """The lock of the dependency group that builds our own wheel in an image."""
 TIMEOUT = 180
@@ -29,7 +37,7 @@ def main() -> int:
     parser.add_argument("--upgrade", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        locks = [Path(folder, f"{name}.txt") for name in (EVERYTHING, *IMAGES, BUILD)]
+        locks = [Path(folder, f"{name}.txt") for name in (EVERYTHING, *DEPLOYED, BUILD)]
         for new in locks:
             old = FOLDER / new.name
             if old.exists():
@@ -59,7 +67,7 @@ def compile_lock(output: Path, *, pins: Path, upgrade: bool) -> int:
     """
     uv = Path(sys.executable).with_name("uv")
     name = output.stem
-    extras = [f"--extra={extra}" for extra in IMAGES.get(name, (name,))]
+    extras = [f"--extra={extra}" for extra in DEPLOYED.get(name, (name,))]
     what = ["--group", name] if name == BUILD else [*extras, "pyproject.toml"]
     agreement = [] if output == pins else ["--no-annotate", "--constraint", pins]
     return subprocess.run(  # noqa: S603
