@@ -8,23 +8,20 @@ the buttons.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 import msgspec
 
-from tonearm.backoff import Backoff
 from tonearm.cache import TermsCache
-from tonearm.errors import Away, LeaseLost, Refused, UserError
-from tonearm.jobs.job import WHERE_IT_PLAYS, Answer, DeadLetter, Job, Result
-from tonearm.music.actions import Play, Scene
+from tonearm.errors import LeaseLost
+from tonearm.jobs.job import Answer, DeadLetter, Result
+from tonearm.music.actions import Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.music.timers import Settle, TimerDue, settled
-from tonearm.music.track import Loaded
 from tonearm.redis import dead, guilds
-from tonearm.redis.client import FAILURES, Client, Refusal, is_for_good
+from tonearm.redis.client import Client, Refusal
 from tonearm.sentences import Sentence
 from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS, context
 from voice_nodes import replying
@@ -32,22 +29,16 @@ from voice_nodes.announcer import Announcer
 from voice_nodes.converger import JOIN_FAILED, Converger
 from voice_nodes.gateway import Gateway
 from voice_nodes.intake import Received
+from voice_nodes.judging import Judge
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
+from voice_nodes.patience import patiently
 from voice_nodes.replying import Verdict
 from voice_nodes.terms import GuildTerms
 from voice_nodes.timers import Timers
 
-T = TypeVar("T")
-
 IDLE_SECONDS = 600.0
 """After this long without a job, the actor of a guild whose player is nowhere ends."""
-
-MOST_ATTEMPTS = 3
-"""A job that fails in a way that nobody expected, or whose node does not live to its end, is given up after so many."""
-
-RETRY_AFTER = (0.1, 0.4, 1.6)
-"""Seconds between attempts of a job that needs something which is away."""
 
 
 class GuildActor:
@@ -74,10 +65,20 @@ class GuildActor:
         self._redis = redis
         self._lease = lease
         self._gateway = gateway
-        self._sound = sound
         self._on_deferred = on_deferred
         self._on_end = on_end
         self._terms = GuildTerms(guild, terms, lease.now_ms)
+        self._judge = Judge(
+            guild,
+            shard=shard,
+            redis=redis,
+            lease=lease,
+            gateway=gateway,
+            sound=sound,
+            terms=self._terms,
+            view=lambda: self._view,
+            scene=self._scene,
+        )
         self._timers = Timers(guild, now_ms=lease.now_ms, submit=self.submit)
         self._token = ""
         self._counted: str | None = None
@@ -146,7 +147,8 @@ class GuildActor:
     async def _look(self) -> None:
         """See how the guild is; again after Redis was away, as it may have come back with less than we saw."""
         self._token = self._lease.token
-        self._view = self._begun(await self._patiently(lambda: guilds.fetch_view(self._redis, self._shard, self.guild)))
+        view = await patiently(lambda: guilds.fetch_view(self._redis, self._shard, self.guild), self._lease)
+        self._view = self._begun(view)
 
     def _begun(self, view: guilds.GuildView) -> guilds.GuildView:
         """A guild's first player has the volume that the guild has set."""
@@ -182,12 +184,12 @@ class GuildActor:
         job = received.job
         kind = "unreadable" if received.unreadable else type(job.action).__struct_config__.tag
         self._counted = job.id if received.again else None
-        verdict = await self._judge(received)
+        verdict = await self._judge.judge(received)
         try:
             committed = await self._conclude(received, verdict)
         except Refusal as error:
             LOG.exception("A job can't be written", extra=context(job=job.id, guild=self.guild))
-            verdict = self._give_up(job, f"can't be written: {error}")
+            verdict = self._judge.give_up(job, f"can't be written: {error}")
             committed = await self._conclude(received, verdict)
         self._counted = None
         outcome = verdict.outcome
@@ -216,86 +218,6 @@ class GuildActor:
             result=result,
             reason=verdict.given_up,
         )
-
-    async def _judge(self, received: Received) -> Verdict:
-        """Try it as often as that may help. Later jobs of the guild wait meanwhile."""
-        job = received.job
-        if received.unreadable:
-            return self._give_up(job, received.unreadable)
-        if received.again:
-            tries, done = await self._patiently(lambda: dead.count_attempt(self._redis, self._shard, job.id))
-            if done:
-                return Verdict("again")
-            if tries >= MOST_ATTEMPTS:  # and once before it was taken over
-                return self._give_up(job, f"was begun {tries} times and never finished: it may end its node")
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                change = await self._lease.persist(lambda: self._decide(received))
-                return Verdict("done", replying.done(job, change, self._view, self._lease.now_ms()), change)
-            except LeaseLost:
-                raise
-            except UserError as error:
-                reason = f"{type(error).__name__} ({error.sentence.name})"
-                # A person is told at once, and may ask again; what nobody waits for is tried again by us.
-                if job.is_awaited or not isinstance(error, Away):
-                    sentence = str(error)
-                    return Verdict(error.sentence.name.lower(), replying.private(sentence), reason=sentence)
-                last = attempt > len(RETRY_AFTER)
-            except Exception as error:
-                LOG.exception("A job failed", extra=context(job=job.id, guild=self.guild, attempt=attempt))
-                reason = type(error).__name__
-                last = attempt >= MOST_ATTEMPTS
-            wait = 0.0 if last else RETRY_AFTER[attempt - 1]
-            if last or self._lease.now_ms() + wait * 1000 > received.asked_ms + job.valid_ms:
-                return self._give_up(job, f"{reason}, {attempt} times")
-            await asyncio.sleep(wait)
-
-    def _give_up(self, job: Job, reason: str) -> Verdict:
-        LOG.error("A job is given up: %s", reason, extra=context(job=job.id, guild=self.guild))
-        return Verdict("dead", replying.private(Sentence.INTERNAL.value.format(id=job.id)), given_up=reason)
-
-    async def _decide(self, received: Received) -> Change:
-        job = received.job
-        now = self._lease.now_ms()
-        waited = now - received.asked_ms
-        if waited > job.valid_ms:
-            raise Refused(Sentence.NOT_DONE_IN_TIME, seconds=waited // 1000)
-        caller = await self._caller_channel(job)
-        loaded = await self._look_up(job, caller)
-        await self._terms.refresh()
-        scene = self._scene(
-            job=job.id,
-            user=job.user,
-            asked_ms=received.asked_ms,
-            text_channel=job.text_channel,
-            caller_channel=caller,
-            seen_play=received.seen_play,
-            loaded=loaded,
-        )
-        return job.action.apply(scene)
-
-    async def _caller_channel(self, job: Job) -> int | None:
-        """Where its caller is, or acts as though they were."""
-        if not job.action.needs_caller:
-            return None
-        if job.voice_channel is None:
-            # To all wishes but one it is the same whether somebody is elsewhere or nowhere.
-            here = None if isinstance(job.action, Play) else self._view.player.voice_channel
-            return await self._gateway.fetch_caller_channel(self.guild, job.user, here=here)
-        return self._view.player.voice_channel if job.voice_channel == WHERE_IT_PLAYS else job.voice_channel
-
-    async def _look_up(self, job: Job, caller: int | None) -> Loaded | None:
-        """What the action needs to know of the world; the cheap reasons to refuse come before the dear look-ups."""
-        if not isinstance(job.action, Play):
-            await self._sound.require_alive(self.guild)
-            return None
-        if caller is None:
-            raise Refused(Sentence.NOT_IN_VOICE)
-        if caller != self._view.player.voice_channel:
-            self._gateway.require_entry(self.guild, caller)
-        return await self._sound.fetch_tracks(job.action.query, self.guild)
 
     async def _take_note(self, event: Event) -> None:
         if isinstance(event, Settle | TimerDue):
@@ -351,7 +273,7 @@ class GuildActor:
         if received is not None and reason:
             kept = None if received.unreadable else msgspec.structs.replace(received.job, reply=None)
             letter = DeadLetter(id, self.guild, reason, self._lease.now_ms(), kept)
-        committed = await self._patiently(
+        committed = await patiently(
             lambda: guilds.commit(
                 self._redis,
                 shard=self._shard,
@@ -369,7 +291,8 @@ class GuildActor:
                 result=result,
                 result_to=(job.result_to if job else None) or "",
                 kept_history=self._terms.kept_history,
-            )
+            ),
+            self._lease,
         )
         before = self._view.player.playing
         self._view = self._begun(committed.view)
@@ -384,20 +307,3 @@ class GuildActor:
         self.converger.show(self._view.player)
         self.announcer.show(self._view)
         self._timers.show(self._view.player, self._terms.judge_again_ms)
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """``call``, again and again while Redis is away and the shard is ours.
-
-        Raises:
-            Refusal: Redis is there and refuses, and would refuse it again.
-        """
-        backoff = Backoff()
-        while True:
-            await self._lease.until_held()
-            try:
-                return await call()
-            except FAILURES as error:
-                if is_for_good(error):
-                    raise
-                LOG.warning("Redis does not answer: %r", error, extra=context(guild=self.guild))
-            await backoff.wait()

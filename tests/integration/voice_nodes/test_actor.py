@@ -29,6 +29,7 @@ from tonearm.postgres.pool import Pool
 from tonearm.redis import guilds, keys
 from tonearm.sentences import Sentence
 from voice_nodes import actor as module
+from voice_nodes import judging
 from voice_nodes.actor import GuildActor
 from voice_nodes.announcer import Announcer
 from voice_nodes.gateway import Gateway
@@ -162,7 +163,7 @@ async def test_what_comes_too_late_is_not_done(world: World) -> None:
 async def test_an_unexpected_error_is_a_sentence_and_the_next_job_works(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_AFTER", (0.0, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(judging, "RETRY_AFTER", (0.0, 0.0, 0.0))
     world.sound.fetch_tracks.side_effect = RuntimeError("a bug")
     assert said(Sentence.INTERNAL.value.partition("{")[0], await world.do(Play("one")))
     world.sound.fetch_tracks.side_effect = lambda query, guild: loaded(query)

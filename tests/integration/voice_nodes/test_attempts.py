@@ -25,9 +25,10 @@ from voice_nodes.lease import Lease
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # discord.py imports audioop
-    from voice_nodes import actor as module
+    from voice_nodes import judging as module
     from voice_nodes import lease as leases
-    from voice_nodes.actor import RETRY_AFTER, GuildActor
+    from voice_nodes.actor import GuildActor
+    from voice_nodes.judging import RETRY_AFTER
 
 REPLY = Reply(1, "a secret token", "reply:here")
 FOUND = Loaded((Track("abc", "A song"),))
