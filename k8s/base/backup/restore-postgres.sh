@@ -2,9 +2,11 @@
 # Put the dump that is given in the place of everything that is in the database: all of it, or nothing.
 set -eu
 dump=$1
-pg_restore --list "$dump" > /dev/null
+# First into a file, and not through a pipe: the shell would not see that a torn dump ended too early.
 {
-    echo 'begin; drop schema public cascade; create schema public;'
+    echo 'drop schema public cascade; create schema public;'
     pg_restore --no-owner --no-privileges --schema=public --file=- "$dump"
-    echo 'commit;'
-} | psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null "$TONEARM_DATABASE_URL"
+} > "$dump.sql"
+psql --quiet --no-psqlrc --single-transaction --set=ON_ERROR_STOP=1 --output=/dev/null --file="$dump.sql" \
+    "$TONEARM_DATABASE_URL"
+rm "$dump.sql"
