@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from tonearm import __version__
-from tonearm.envfile import put_into
+from tonearm.envfile import put_into, unread
 from tonearm.errors import SettingsError, TonearmError
 
 GROUP = "tonearm.processes"
@@ -64,6 +64,8 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
         return int(run(argv) or 0)
     except TonearmError as error:
         print(f"tonearm {entry.name}: {error}", file=sys.stderr)
+        if isinstance(error, SettingsError) and (hint := unread(os.environ)):
+            print(hint, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

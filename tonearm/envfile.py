@@ -11,6 +11,8 @@ from tonearm.errors import SettingsError
 
 COMMENT = "#"
 
+DEFAULT = Path(".env")
+
 
 def read(path: Path) -> dict[str, str]:
     """What the file says, quotes around values taken off.
@@ -71,6 +73,15 @@ def put_into(environ: MutableMapping[str, str], path: Path) -> None:
     """
     for name, value in read(path).items():
         environ.setdefault(name, value)
+
+
+def unread(environ: Mapping[str, str], path: Path = DEFAULT) -> str:
+    """A sentence for who forgot the file: it is here, and has settings that ``environ`` lacks; else nothing."""
+    try:
+        lacking = path.is_file() and not read(path).keys() <= environ.keys()
+    except SettingsError:
+        return ""
+    return f"There is a file {path} with settings here: `tonearm --env-file {path} ...` reads it." if lacking else ""
 
 
 def _unquoted(value: str) -> str:

@@ -122,7 +122,7 @@ async def test_from_a_terminal_to_a_bot_that_answers(system: System, tmp_path: P
     assert code == 0, said
     verdicts = {row["what"]: row["verdict"] for row in json.loads(said)}
     assert set(verdicts.values()) == {"ok"}, said
-    assert {"Redis' policy", "Tables", "Clock", "Commands", "Interactions URL", "From outside"} <= verdicts.keys()
+    assert {"Redis' policy", "Tables", "Clock", "Commands", "Interactions URL", "Public URL"} <= verdicts.keys()
 
 
 async def test_a_script_has_nobody_to_ask(system: System, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from tonearm.doctor import discord, lavalink, postgres, redis
 from tonearm.doctor.finding import Finding, Verdict
+from tonearm.envfile import unread
 from tonearm.errors import SettingsError
 from tonearm.settings import DECLARED, PREFIX, Settings, explain, load
 
@@ -41,6 +42,8 @@ def main(argv: list[str]) -> int:
         *asyncio.run(examine(load(()), options.search)),
     ]
     print(_json(findings) if options.json else _text(findings))
+    if not options.json and (hint := unread(os.environ)):
+        print(hint)
     return 1 if any(finding.verdict is Verdict.ERROR for finding in findings) else 0
 
 

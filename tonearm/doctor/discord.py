@@ -47,7 +47,7 @@ async def examine(settings: Settings) -> list[Finding]:
     found = [finding for check in CHECKS if (finding := check(seen)) is not None]
     if settings.public_url:
         url = settings.public_url + reach.INTERACTIONS
-        found.append(reach.judge("From outside", url, await reach.ask(url), str(application["verify_key"])))
+        found.append(reach.judge("Public URL", url, await reach.ask(url), str(application["verify_key"])))
     return found
 
 

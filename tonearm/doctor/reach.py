@@ -52,6 +52,8 @@ async def ask(url: str, *, timeout: float = TIMEOUT) -> Answer:
         return Answer(trouble=f"its certificate is not trusted ({error})")
     except aiohttp.ClientConnectorDNSError:
         return Answer(trouble="its name has no address")
+    except aiohttp.ClientConnectorError as error:
+        return Answer(trouble=f"nobody takes the connection ({error.os_error.strerror or error.os_error})")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Answer(trouble=str(error) or type(error).__name__)
 

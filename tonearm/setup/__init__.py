@@ -106,9 +106,12 @@ def _may_replace(*, replace: bool, asking: bool) -> Callable[[str], bool]:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
     if not 0 <= seconds <= 86_400:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"must be seconds from 0 to 86400, not {text!r}")
     return seconds
 
 
@@ -126,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "--events-url", metavar="URL", default="", help="where it reaches the API (default: PUBLIC URL/webhook-events)"
     )
     parser.add_argument(
-        "--env-file", metavar="FILE", type=Path, default=Path(".env"), help="where settings are kept (default: .env)"
+        "--env-file", metavar="FILE", type=Path, default=envfile.DEFAULT, help="where settings are kept (default: .env)"
     )
     parser.add_argument("--replace", action="store_true", help="replace other values that the file has")
     parser.add_argument(

@@ -126,9 +126,9 @@ class Setup:
         url = self.public_url + reach.INTERACTIONS
         if contradiction := self._contradiction({PUBLIC_URL: self.public_url}):
             yield contradiction
-        finding = reach.judge("From here", url, await reach.ask(url), self.verify_key)
+        finding = reach.judge("Public URL", url, await reach.ask(url), self.verify_key)
         if finding.verdict is Verdict.ERROR and self.wait:
-            yield Finding("From here", f"{finding.found}; waiting for {self.wait:g} s", _START, minor=True)
+            yield Finding("Public URL", f"{finding.found}; waiting for {self.wait:g} s", _START, minor=True)
             finding = await self._wait_for(url, finding)
         yield finding
         yield await self._change(rest, "Interactions URL", url, {"interactions_endpoint_url": url})
@@ -139,7 +139,7 @@ class Setup:
             async with asyncio.timeout(self.wait):
                 while finding.verdict is Verdict.ERROR:
                     await asyncio.sleep(LOOK_AGAIN)
-                    finding = reach.judge("From here", url, await reach.ask(url), self.verify_key)
+                    finding = reach.judge("Public URL", url, await reach.ask(url), self.verify_key)
         except TimeoutError:
             pass
         return finding
@@ -149,7 +149,7 @@ class Setup:
         url = self.events_url or (self.public_url and self.public_url + reach.EVENTS)
         if not url:
             return
-        finding = reach.judge("From here", url, await reach.ask(url), self.verify_key)
+        finding = reach.judge("Public URL", url, await reach.ask(url), self.verify_key)
         if finding.verdict is Verdict.ERROR and not self.events_url:
             yield Finding("Webhook events", f"are left as they are: {finding.found}", _NO_EVENTS, minor=True)
             return

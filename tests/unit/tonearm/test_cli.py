@@ -36,8 +36,9 @@ def interrupted(argv: list[str]) -> int:
 
 
 @pytest.fixture(autouse=True)
-def commands(monkeypatch: pytest.MonkeyPatch) -> None:
+def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ran.clear()
+    monkeypatch.chdir(tmp_path)  # where there is no file of settings
 
     def work(argv: list[str]) -> int:
         ran.append(argv)
@@ -120,6 +121,18 @@ def test_a_file_that_is_not_there_is_an_error(argv: list[str], capsys: pytest.Ca
     said = capsys.readouterr()
     assert said.err.startswith("tonearm: ")
     assert ran == []
+
+
+def test_who_forgot_the_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text("TONEARM_PORT=7\n")
+    monkeypatch.delenv("TONEARM_PORT", raising=False)
+    assert cli.main(["refused"]) == 1
+    assert "tonearm --env-file .env ..." in capsys.readouterr().err
+    monkeypatch.setenv("TONEARM_PORT", "7")
+    assert cli.main(["refused"]) == 1
+    assert capsys.readouterr().err == "tonearm refused: TONEARM_PORT is missing.\n"
 
 
 def test_the_words_of_the_process_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +65,8 @@ async def test_redis_away() -> None:
 
 
 @pytest.fixture
-def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    monkeypatch.chdir(tmp_path)  # where there is no file of settings
     for setting in DECLARED:
         monkeypatch.delenv(PREFIX + setting.name.upper(), raising=False)
     return monkeypatch

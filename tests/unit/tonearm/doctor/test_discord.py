@@ -135,7 +135,7 @@ async def test_all_is_well() -> None:
     async with serving(like_discord()) as url:
         found = await examined(url, discord_application_id="77", discord_public_key=KEY, public_url=url)
     assert {finding.verdict for finding in found.values()} == {Verdict.OK}, found
-    assert "refuses a bad signature" in found["From outside"].found
+    assert "refuses a bad signature" in found["Public URL"].found
 
 
 async def test_the_clock_is_read_from_discords_answers() -> None:

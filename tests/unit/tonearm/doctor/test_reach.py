@@ -19,7 +19,7 @@ OURS = Verifier((bytes.fromhex(OTHER_KEY), bytes.fromhex(KEY))).refusal
 
 async def judged(answer: Callable[[web.Request], web.Response], key: str = KEY) -> Finding:
     async with serving(answer) as base:
-        return reach.judge("From outside", base, await reach.ask(base + reach.INTERACTIONS), key)
+        return reach.judge("Public URL", base, await reach.ask(base + reach.INTERACTIONS), key)
 
 
 async def test_ours_refuses_and_names_its_keys() -> None:
@@ -52,12 +52,12 @@ async def test_what_discord_would_not_take(answer: Callable[[web.Request], web.R
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("http://127.0.0.1:1/interactions", "can't be reached"),
+        ("http://127.0.0.1:1/interactions", "nobody takes the connection (Connect call failed"),
         ("http://nobody.invalid/interactions", "its name has no address"),
     ],
 )
 async def test_nobody_there(url: str, says: str) -> None:
-    finding = reach.judge("From outside", url, await reach.ask(url), KEY)
+    finding = reach.judge("Public URL", url, await reach.ask(url), KEY)
     assert finding.verdict is Verdict.ERROR
     assert says in finding.found
 
