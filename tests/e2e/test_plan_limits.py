@@ -28,9 +28,9 @@ class Office:
     pool: Pool
     cache: TermsCache
 
-    async def give(self, room: Room, plan: PlanId = PlanId.PREMIUM) -> None:
+    async def give(self, room: Room, plan: PlanId = PlanId.PREMIUM, length: timedelta = timedelta(days=1)) -> None:
         now = datetime.now(UTC)
-        event = Event(f"give:{now}", Kind.ACTIVATE, now, plan, now + timedelta(days=1))
+        event = Event(f"give:{now}", Kind.ACTIVATE, now, plan, now + length)
         await self._record(room, event)
 
     async def take(self, room: Room) -> None:
@@ -56,8 +56,8 @@ async def office(system: System) -> AsyncIterator[Office]:
         yield Office(pool, TermsCache(redis, pool, shard_count=2, local=False))
 
 
-async def until_level(room: Room, wanted: Callable[[float], bool]) -> None:
-    async with asyncio.timeout(10):
+async def until_level(room: Room, wanted: Callable[[float], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
         while not wanted(await room.ear.level()):
             await room.ear.wait_packets((await room.ear.report()).packets + 5)
 
@@ -88,6 +88,18 @@ async def test_a_plan_that_ends_is_heard_and_a_new_one_too(room: Room, office: O
     await until_level(room, lambda level: abs(level - normal) < 1)
     await office.give(room, PlanId.PRO)
     await until_level(room, lambda level: level > normal + 2)
+
+
+async def test_what_time_ends_is_heard_though_nobody_says_so(room: Room, office: Office) -> None:
+    await room.ask("play", query="long 440")
+    await room.ear.hears(440)
+    await room.ear.wait_packets((await room.ear.report()).packets + 20)
+    normal = await room.ear.level()
+    await office.give(room, length=timedelta(seconds=8))
+    await room.ask("volume", percent=200)
+    await until_level(room, lambda level: level > normal + 2)
+    await until_level(room, lambda level: abs(level - normal) < 1, seconds=30)
+    assert NEEDED in (await room.ask("volume", percent=200)).text
 
 
 async def test_left_alone_it_leaves_and_keeps_the_queue(room: Room, office: Office) -> None:

@@ -4,33 +4,57 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
+import httpx
 import pytest
 
+from playground.stripe.server import SECRET_KEY, WEBHOOK_SECRET, StripeDouble
 from playground.system import System
 from playground.twin.seen import SeenMessage
 from tests.e2e.conftest import OpenRoom, Room
+from tests.support.api.serving import Clock, make_caller, problem, serving
 from tonearm.cache import TermsCache
 from tonearm.child_logs import LogFolder
+from tonearm.discord.rest import RestClient
 from tonearm.postgres import grants
 from tonearm.postgres.pool import Pool
 from tonearm.premium.grants import Event, Source
 from tonearm.premium.states import Kind
 from tonearm.redis.client import connect
+from tonearm.settings import load
+from tonearm.worker.process import make_rounds
 
 TIMEOUT = 15
+PRICES = {"premium": "price_1", "pro": "price_2"}
+
+
+class Shop(System):
+    """A system where plans are sold, by Discord and by card."""
+
+    stripe: StripeDouble
 
 
 @pytest.fixture(scope="module")
-async def shop(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> AsyncIterator[System]:
-    """A system with a worker and the API."""
+async def shop(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> AsyncIterator[Shop]:
+    """A system with a worker, the API, and a shop for cards."""
     folder = tmp_path_factory.mktemp("premium")
-    with LogFolder(folder / "logs") as log:
-        async with System(folder, library=tones, premium=True, log=log) as running:
-            yield running
-            assert await running.twin.violations() == []
+    async with StripeDouble(PRICES.values()) as stripe:
+        settings = {
+            "STRIPE_API_URL": stripe.url,
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
+            "STRIPE_PRICES": ",".join(f"{plan}={price}" for plan, price in PRICES.items()),
+            "STRIPE_RETURN_URL": f"{stripe.url}/",
+        }
+        with LogFolder(folder / "logs") as log:
+            async with Shop(folder, library=tones, settings=settings, premium=True, log=log) as running:
+                stripe.webhook_url = f"{running.api_url}/webhook-events/stripe"
+                running.stripe = stripe
+                yield running
+                assert await running.twin.violations() == []
 
 
 class Customer:
@@ -56,7 +80,7 @@ class Customer:
 
 
 @pytest.fixture
-async def ada(open_room: OpenRoom, shop: System) -> Customer:
+async def ada(open_room: OpenRoom, shop: Shop) -> Customer:
     """She listens to something in a server that she manages."""
     room = await open_room(where=shop)
     await room.make_ada_boss()
@@ -65,7 +89,7 @@ async def ada(open_room: OpenRoom, shop: System) -> Customer:
     return ada
 
 
-async def operator_ends_the_trial(shop: System, guild: int) -> None:
+async def operator_ends_the_trial(shop: Shop, guild: int) -> None:
     """What time would do in a week."""
     now = datetime.now(UTC)
     async with Pool(shop.environ["TONEARM_DATABASE_URL"]) as pool, connect(shop.environ["TONEARM_REDIS_URL"]) as redis:
@@ -74,7 +98,7 @@ async def operator_ends_the_trial(shop: System, guild: int) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_from_the_trial_to_the_end_through_discords_events(ada: Customer, shop: System) -> None:
+async def test_from_the_trial_to_the_end_through_discords_events(ada: Customer, shop: Shop) -> None:
     assert "**Premium**" in (await ada.ask("volume", percent=150)).text
     card = await ada.ask("premium")
     assert "plan: Free" in card.text
@@ -94,6 +118,101 @@ async def test_from_the_trial_to_the_end_through_discords_events(ada: Customer, 
     await ada.until("plan: Free (ended)", "premium")
     await ada.until("**Premium**", "volume", percent=160)
     assert "Start the trial" not in [button.get("label") for button in (await ada.ask("premium")).buttons]
+
+
+def labels(message: SeenMessage) -> list[str | None]:
+    return [button.get("label") for button in message.buttons]
+
+
+@pytest.mark.timeout(180)
+async def test_from_the_trial_to_the_end_by_card(ada: Customer, shop: Shop) -> None:
+    assert "**Premium**" in (await ada.ask("volume", percent=150)).text
+    page = await ada.click(await ada.ask("premium"), "Premium by card")
+    assert "first 7 days" in page.text
+    await browse(link(page, "Subscribe"), "pay")
+    await ada.until("plan: Premium (trial)", "premium")
+    await ada.until("150", "volume", percent=150)
+
+    page = await ada.click(await ada.ask("premium"), "Manage")
+    await browse(link(page, "Manage"), "price_2")
+    await ada.until("plan: Pro (trial)", "premium")
+    await shop.stripe.tell(shop.stripe.books.renew(bought(shop)))
+    await ada.until("plan: Pro (active)", "premium")
+    page = await ada.click(await ada.ask("premium"), "Manage")
+    await browse(link(page, "Manage"), "cancel")
+    await ada.until("plan: Pro (canceled)", "premium")
+    await shop.stripe.tell(shop.stripe.books.cancel(bought(shop), at_period_end=False))
+    await ada.until("plan: Free (ended)", "premium")
+    await ada.until("**Premium**", "volume", percent=160)
+    assert "Start the trial" not in labels(await ada.ask("premium"))
+
+
+def link(message: SeenMessage, label: str) -> str:
+    (url,) = [str(button["url"]) for button in message.buttons if button.get("label") == label]
+    return url
+
+
+def bought(shop: Shop) -> str:
+    return next(reversed(shop.stripe.books.subscriptions))
+
+
+async def browse(url: str, button: str) -> None:
+    """Press a button of a page at Stripe."""
+    async with httpx.AsyncClient(timeout=TIMEOUT) as browser:
+        assert (await browser.post(url, data={"do": button})).status_code == 303
+
+
+@pytest.mark.timeout(180)
+async def test_from_the_trial_to_the_end_through_the_api(ada: Customer, shop: Shop) -> None:
+    """Its clock, and that of the worker's rounds, goes on as the test says; Discord's side hears what they tell."""
+    clock = Clock(datetime.now(UTC))
+    path = f"/guilds/{ada.guild}/subscription"
+    database, memory = shop.environ["TONEARM_DATABASE_URL"], shop.environ["TONEARM_REDIS_URL"]
+    async with Pool(database, timeout=5) as pool, serving(database, memory, clock=clock) as http:
+        office = await make_caller(http, pool)
+        assert "**Premium**" in (await ada.ask("volume", percent=150)).text
+        begun = await office.post(path + "/trial", {"user_id": "5"})
+        assert begun.json()["state"] == "trialing"
+        await ada.until("150", "volume", percent=150)
+        assert "plan: Premium (trial)" in (await ada.ask("premium")).text
+
+        clock.now += timedelta(days=6)
+        ends_at = (clock.now + timedelta(days=30)).isoformat()
+        paid = await office.post(path, {"plan": "premium", "ends_at": ends_at})
+        assert (paid.status_code, paid.json()["state"]) == (201, "active")
+        upgraded = await office.patch(path, {"plan": "pro"}, If_Match=paid.headers["etag"])
+        assert upgraded.json()["plan"] == "pro"
+        canceled = await office.post(path + "/cancel", {"when": "period_end"})
+        assert (canceled.json()["plan"], canceled.json()["state"]) == ("pro", "canceling")
+
+        clock.now += timedelta(days=29)
+        await expire(shop, pool, clock)
+        assert (await office.get(path)).json()["plan"] == "pro"
+        clock.now += timedelta(days=1)
+        assert (await office.get(path)).json()["state"] == "expired"
+        await expire(shop, pool, clock)
+        await ada.until("plan: Free (ended)", "premium")
+        await ada.until("**Premium**", "volume", percent=160)
+        again = await office.post(path + "/trial", {"user_id": "6"})
+        assert (again.status_code, problem(again)) == (409, "trial-used")
+        told = [each["kind"] for each in (await office.get(path + "/events")).json()["data"]]
+        assert told[-4:] == ["cancel", "upgrade", "activate", "start_trial"]
+        assert set(told[:-4]) == {"expire"}
+
+
+async def expire(shop: Shop, pool: Pool, clock: Clock) -> None:
+    """The worker's own round, at the time of ``clock``."""
+    settings = load((), shop.environ)
+    async with (
+        connect(settings.redis_url, timeout=5) as redis,
+        RestClient(settings.discord_api_url, bot_token=settings.discord_bot_token) as rest,
+        aiohttp.ClientSession() as http,
+    ):
+        cache = TermsCache(redis, pool, shard_count=1, local=False)
+        rounds = make_rounds(
+            settings, redis=redis, rest=rest, http=http, pool=pool, cache=cache, clock=lambda: clock.now
+        )
+        await next(each for each in rounds if each.name == "expiry").work()
 
 
 @pytest.mark.timeout(120)
