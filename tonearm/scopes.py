@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-AREAS = ("premium", "settings", "music", "keys")
+AREAS = ("premium", "settings", "music", "data", "keys")
 SCOPES = tuple(f"{area}:{what}" for area in AREAS for what in ("read", "write"))
 """What operations ask for."""
 

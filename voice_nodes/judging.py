@@ -9,6 +9,7 @@ from tonearm.errors import Away, LeaseLost, Refused, UserError
 from tonearm.jobs.job import WHERE_IT_PLAYS, Job
 from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
+from tonearm.music.saved import Forget, Restore
 from tonearm.music.track import Loaded
 from tonearm.redis import dead
 from tonearm.redis.client import Client
@@ -129,11 +130,12 @@ class Judge:
 
     async def _look_up(self, job: Job, caller: int | None) -> Loaded | None:
         """What the action needs to know of the world; the cheap reasons to refuse come before the dear look-ups."""
-        if not isinstance(job.action, Play):
-            await self._sound.require_alive(self._guild)
-            return None
-        if caller is None:
+        if isinstance(job.action, Play) and caller is None:
             raise Refused(Sentence.NOT_IN_VOICE)
-        if caller != self._view().player.voice_channel:
+        if isinstance(job.action, Play | Restore) and caller and caller != self._view().player.voice_channel:
             self._gateway.require_entry(self._guild, caller)
-        return await self._sound.fetch_tracks(job.action.query, self._guild)
+        if isinstance(job.action, Play):
+            return await self._sound.fetch_tracks(job.action.query, self._guild)
+        if not isinstance(job.action, Forget):
+            await self._sound.require_alive(self._guild)
+        return None

@@ -25,12 +25,14 @@ class Verdict(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def done(job: Job, change: Change, view: GuildView, now_ms: int) -> Answer:
-    """What was done; ``view`` is the guild before it."""
+def done(job: Job, change: Change, view: GuildView, now_ms: int) -> Answer | None:
+    """What was done, for the person who asked, if it was one; ``view`` is the guild before it."""
+    if job.reply is None:
+        return None
     queue = change.queue
     length = (0 if queue.clear else view.queue_length) - int(queue.take_first)
     length += len(queue.prepend) + len(queue.append)
-    if job.reply is not None and job.reply.component:
+    if job.reply.component:
         body = cards.player_message(change.player, max(0, length), following=_following(change, view), now_ms=now_ms)
     else:
         assert change.outcome is not None

@@ -24,7 +24,7 @@ from interactions.api.etags import is_among
 from interactions.api.operation import SNOWFLAKE_PATTERN, Call, Operation, Reply
 from interactions.api.parts import Parts
 from interactions.api.repeating import Repeatable, identity_of, require_key
-from tonearm.errors import Problem, RedisAway
+from tonearm.errors import Problem, RedisAway, StorageAway
 from tonearm.postgres.api_keys import ApiKey
 from tonearm.postgres.pool import FAILURES as DATABASE_FAILURES
 from tonearm.telemetry import API_REQUESTS, API_SECONDS, LOG, context
@@ -137,6 +137,8 @@ async def _run(operation: Operation, call: Call) -> Reply | Response:
         return await operation.handler(call)
     except RedisAway as error:
         raise problems.memory_away() from error
+    except StorageAway as error:
+        raise problems.storage_away() from error
     except DATABASE_FAILURES as error:
         raise problems.database_away() from error
 

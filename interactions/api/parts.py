@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from interactions.memory import Memory
 from interactions.replies import Replies
+from tonearm.aws.opening import make_store
 from tonearm.cache import TermsCache
 from tonearm.errors import RedisAway
 from tonearm.keyring import Keyring
@@ -17,11 +18,11 @@ from tonearm.postgres.pools import Pools, make_pools
 from tonearm.premium.plans import PLANS, Plan, PlanId
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
 from tonearm.settings import Settings
-
 from tonearm.stripe import sells_by_card
 
 if TYPE_CHECKING:
     from tonearm.stripe.sessions import StripeSessions
+
 
 @asynccontextmanager
 async def asking_redis(seconds: float = HOT_TIMEOUT) -> AsyncIterator[None]:
@@ -70,6 +71,10 @@ class Parts:
         self._terms: TermsCache | None = None
         self._starting = asyncio.Lock()
         self._open = AsyncExitStack()
+        self.store = make_store(settings)
+        """The bucket; ``None`` where none is set."""
+        if self.store is not None:
+            self._open.push_async_exit(self.store)
 
     @property
     def base_plan(self) -> Plan:
@@ -85,11 +90,6 @@ class Parts:
                 await self._open_all()
                 self._started = True
 
-    async def close(self) -> None:
-        """Close what was opened here."""
-        await self._open.aclose()
-
-    async def forget(self, guild: int) -> None:
     async def _open_all(self) -> None:
         if not self._pools_given:
             for pool in dict.fromkeys(self.pools):
@@ -99,6 +99,11 @@ class Parts:
 
             self.stripe = await self._open.enter_async_context(open_sessions(self.settings))
 
+    async def close(self) -> None:
+        """Close what was opened here."""
+        await self._open.aclose()
+
+    async def forget(self, guild: int) -> None:
         """The plan or the settings of ``guild`` were changed: every process asks again. Never raises."""
         if self._terms is None:
             self._terms = TermsCache(self.redis, None, shard_count=self.settings.shard_count, local=False)

@@ -42,6 +42,8 @@ CATALOGUE: dict[str, Entry] = {
     "not-sold": Entry(409, "The plan is not sold"),
     "trial-used": Entry(409, "There was a trial already"),
     "end-not-in-reach": Entry(409, "The end is over, or too far away"),
+    "too-many-open": Entry(409, "Too many of them are open"),
+    "not-waiting": Entry(409, "It does not wait for that any more"),
     "changed-meanwhile": Entry(409, "It was changed at the same time"),
     "precondition-failed": Entry(412, "It was changed since it was read"),
     "too-large": Entry(413, "The request is too large"),
@@ -53,11 +55,13 @@ CATALOGUE: dict[str, Entry] = {
     "headers-too-large": Entry(431, "The headers are too large"),
     "internal": Entry(500, "Something broke"),
     "no-streams": Entry(501, "Nothing is streamed here"),
-    "database-away": Entry(503, "The database does not answer"),
-    "memory-away": Entry(503, "Redis does not answer"),
+    "no-storage": Entry(501, "No storage is set up"),
     "no-shop": Entry(501, "Nothing is sold by card here"),
     "shop-away": Entry(503, "Stripe does not answer"),
+    "database-away": Entry(503, "The database does not answer"),
+    "memory-away": Entry(503, "Redis does not answer"),
     "player-away": Entry(503, "No player can do it now"),
+    "storage-away": Entry(503, "The storage does not answer"),
     "too-slow": Entry(503, "It took too long"),
 }
 """All kinds, by name."""
@@ -116,6 +120,15 @@ def memory_away() -> Problem:
     return Problem(
         "memory-away",
         "Redis does not answer at the moment. Repeat the request with the same Idempotency-Key in a moment.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def storage_away() -> Problem:
+    """The bucket does not answer."""
+    return Problem(
+        "storage-away",
+        "The storage does not answer at the moment. Repeat the request with the same Idempotency-Key in a moment.",
         headers={"Retry-After": "5"},
     )
 

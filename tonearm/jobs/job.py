@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tonearm.music.actions import AnyAction
+from tonearm.music.saved import AnySaved
 
 PLAY_VALID_MS = 60_000
 CONTROL_VALID_MS = 20_000
@@ -46,7 +47,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     guild: int
     user: int
     text_channel: int
-    action: AnyAction
+    action: AnyAction | AnySaved
     valid_ms: int
     reply: Reply | None = None
     trace: str | None = None

@@ -87,10 +87,14 @@ Outcome = Started | Queued | Paused | Resumed | Skipped | Stopped | Left | Sough
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One step of a guild. ``what`` is the word for it in the guild's log; steps without one are not logged."""
+    """One step of a guild. ``what`` is the word for it in the guild's log; steps without one are not logged.
+
+    ``forget``: of the player, its queue, history and log nothing is kept at all.
+    """
 
     player: Player
     what: str
     outcome: Outcome | None = None
     queue: QueueChange = QueueChange()
     played: Entry | None = None
+    forget: bool = False

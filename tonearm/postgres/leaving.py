@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
-from tonearm.jobs.job import DeadLetter, encode
+from tonearm.jobs.job import DeadLetter, decode_dead, encode
 from tonearm.postgres.pool import Connection, Pool
 
-_TABLES = ("guild_settings", "webhook_deliveries", "grants", "subscription_events", "dead_jobs", "guild_departures")
-"""Where something of a guild stands, by the column ``guild_id``."""
+_SAVED = ("guild_settings", "webhook_deliveries", "dead_jobs")
+_SOLD = ("grants", "subscription_events")
+"""Where something of a guild stands, by the column ``guild_id``: what it saved or did, and what it was granted."""
 
 
 async def note_departures(pool: Pool, left: dict[int, datetime]) -> None:
@@ -41,16 +42,30 @@ async def fetch_departed(pool: Pool, before: datetime) -> tuple[int, ...]:
 
 
 async def forget_guild(pool: Pool, guild: int) -> None:
-    """Delete all that is kept of ``guild``, or nothing. Doing it again does nothing.
+    """Delete all that is kept of ``guild``, which left, or nothing. Doing it again does nothing.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses. It may have been done.
     """
+    await _forget(pool, guild, (*_SAVED, *_SOLD, "guild_tasks", "guild_departures"))
 
+
+async def forget_on_request(pool: Pool, guild: int, *, task: str, with_subscription: bool) -> None:
+    """Delete what is kept of ``guild``, or nothing, but for the ``task`` that asks for it. Doing it again does nothing.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses. It may have been done.
+    """
+    await _forget(pool, guild, (*_SAVED, *(_SOLD if with_subscription else ()), "guild_tasks"), keep=task)
+
+
+async def _forget(pool: Pool, guild: int, tables: Iterable[str], *, keep: str = "") -> None:
     async def forget(connection: Connection) -> None:
         await connection.execute("set local tonearm.forget = 'on'")
-        for table in _TABLES:
-            await connection.execute(f"delete from {table} where guild_id = $1", guild)  # noqa: S608 - our own words
+        for table in tables:
+            but = " and id <> $2" if table == "guild_tasks" else ""
+            values = (guild, keep) if but else (guild,)
+            await connection.execute(f"delete from {table} where guild_id = $1{but}", *values)  # noqa: S608 - our words
 
     await pool.transact(forget)
 
@@ -72,6 +87,36 @@ async def archive(pool: Pool, letters: Iterable[tuple[DeadLetter, datetime]]) ->
 
     if rows:
         await pool.transact(keep)
+
+
+async def fetch_archived(pool: Pool, before: datetime, *, most: int) -> tuple[DeadLetter, ...]:
+    """Dead letters that were given up before ``before``, the oldest first.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    rows = await pool.fetch_rows(
+        "select letter from dead_jobs where given_up_at < $1 order by given_up_at, id limit $2", before, most
+    )
+    return tuple(decode_dead(row["letter"]) for row in rows)
+
+
+async def remove_letters(pool: Pool, letters: Iterable[DeadLetter]) -> None:
+    """Delete these dead letters.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    ids, times = [], []
+    for letter in letters:
+        ids.append(letter.id)
+        times.append(datetime.fromtimestamp(letter.at_ms / 1000, UTC))
+    await pool.execute(
+        """delete from dead_jobs using unnest($1::text[], $2::timestamptz[]) as gone (id, at)
+        where dead_jobs.id = gone.id and given_up_at = gone.at""",
+        ids,
+        times,
+    )
 
 
 async def remove_archived(pool: Pool, before: datetime) -> None:

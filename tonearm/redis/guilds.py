@@ -156,6 +156,7 @@ async def commit(
         int(player.voice_channel is not None),
         encode(dead) if dead else b"",
         KEPT_DEAD,
+        int(bool(change and change.forget)),
     ]
     for added in (*prepend, *append):
         args += [added.id, encode(added)]

@@ -9,11 +9,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from tonearm import health
+from tonearm.aws.opening import make_store
 from tonearm.backoff import Backoff
 from tonearm.cache import TermsCache
 from tonearm.discord.rest import RestClient
@@ -31,14 +34,18 @@ from tonearm.worker.acting import Actor, act_on_receipts
 from tonearm.worker.deliveries import Messenger
 from tonearm.worker.desk import BLOCK_MS, Desk
 from tonearm.worker.errands import Office, wall_clock
+from tonearm.worker.guild_tasks import WITHIN, Clerk
 from tonearm.worker.rounds import Round, run_rounds
 from tonearm.worker.sold import DiscordShop
 from tonearm.worker.stripe_events import StripeShop
+from tonearm.worker.till import open_till
+
+if TYPE_CHECKING:
+    from tonearm.aws.store import Store
 
 NEEDED = ("discord_application_id", "discord_bot_token", "redis_url", "database_url")
 
 LIFE_MS = 6_000
-from tonearm.worker.till import open_till
 """After so long without a sign of life, a worker is not counted any more."""
 
 BEAT_EVERY = 2.0
@@ -124,6 +131,8 @@ async def run(settings: Settings) -> None:
         connect(settings.redis_url, timeout=2.0) as redis,
         # A read blocks for BLOCK_MS, so its socket must be allowed to be silent for longer.
         connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 2) as intake,
+        open_till(settings, pools.write, clock=wall_clock) as till,
+        make_store(settings) or nullcontext() as store,
     ):
         base = PlanId(settings.default_plan)
         cache = TermsCache(redis, pools.write, shard_count=settings.shard_count, base=base, local=False)
@@ -131,7 +140,6 @@ async def run(settings: Settings) -> None:
             pools.write,
             cache,
             shelf=shelf(settings.discord_skus),
-        open_till(settings, pools.write, clock=wall_clock) as till,
             base=PLANS[base],
             prices=shelf(settings.stripe_prices),
             till=till,
@@ -141,7 +149,7 @@ async def run(settings: Settings) -> None:
             Desk(-1 - n, owner, redis=redis, intake=intake, rest=rest, doer=office, may_hold=roster.may_hold)
             for n in range(keys.WORKER_STREAMS)
         ]
-        rounds = make_rounds(settings, redis=redis, rest=rest, http=http, pool=pools.write, cache=cache)
+        rounds = make_rounds(settings, redis=redis, rest=rest, http=http, pool=pools.write, cache=cache, store=store)
         ready = asyncio.Event()
         async with health.serve(settings.host, settings.port, ready=ready.is_set) as url:
             if not await _agree(redis, settings, stop):
@@ -173,6 +181,7 @@ def make_rounds(
     http: aiohttp.ClientSession,
     pool: Pool,
     cache: TermsCache,
+    store: Store | None = None,
     clock: Callable[[], datetime] = wall_clock,
 ) -> tuple[Round, ...]:
     """What comes round again and again. ``clock`` tells the time."""
@@ -182,6 +191,15 @@ def make_rounds(
     till = StripeShop(pool, shelf(settings.stripe_prices), forget=cache.forget, clock=clock)
     actors: dict[str, Actor] = {"discord": shop, "stripe": till}
     messenger = Messenger(pool, http, secrets=lambda: settings.webhook_secrets, clock=clock)
+    clerk = Clerk(
+        pool,
+        redis,
+        cache,
+        store,
+        shard_count=settings.shard_count,
+        base=PLANS[PlanId(settings.default_plan)],
+        clock=clock,
+    )
     streams = (*range(settings.shard_count), *(-1 - n for n in range(keys.WORKER_STREAMS)))
     rounds = [
         Round("receipts", 1.0, lambda: act_on_receipts(pool, actors, clock), shared=True),
@@ -190,8 +208,20 @@ def make_rounds(
         Round("entitlements", 900.0, shop.reconcile, timeout=600.0),
         Round("dead_letters", 60.0, lambda: chores.archive_dead(pool, redis, streams)),
         Round("tidying", 3_600.0, lambda: chores.tidy(pool, clock()), timeout=60.0),
-        Round("departures", 3_600.0, lambda: chores.forget_departed(pool, redis, cache, clock()), timeout=60.0),
+        Round("departures", 3_600.0, lambda: chores.forget_departed(pool, redis, cache, clock(), store), timeout=60.0),
+        Round("guild_tasks", 1.0, clerk.work, timeout=WITHIN + 10, shared=True),
+        Round("guild_tasks_expiry", 600.0, clerk.expire, timeout=120.0),
     ]
+    if store is not None:
+        kept = timedelta(days=settings.dead_letters_days)
+        rounds.append(
+            Round(
+                "dead_letters_moving",
+                600.0,
+                lambda: chores.move_dead(pool, redis, store, streams, clock() - kept),
+                timeout=120.0,
+            )
+        )
     if settings.webhook_secrets:
         rounds.append(Round("deliveries", 1.0, messenger.deliver, shared=True))
     return tuple(rounds)

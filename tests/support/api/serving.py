@@ -15,7 +15,7 @@ from tonearm.settings import load
 GUILD, OTHER = 772904309264089089, 772904309264089090
 USER, CHANNEL = 786008729715212338, 772908445358620702
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
-ALL_SCOPES = ("premium:*", "settings:*", "music:*", "keys:*")
+ALL_SCOPES = ("premium:*", "settings:*", "music:*", "data:*", "keys:*")
 
 
 class Clock:

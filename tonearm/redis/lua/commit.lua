@@ -5,7 +5,7 @@
 --      7 played ('' for none)  8 clear  9 take first  10 prepended  11 appended  12 answer ('' for none)
 --      13 reply ('' for none: then the answer is a result, which nobody is owed)  14 channel  15 record's life (ms)  16 kept history  17 kept log
 --      18 grace before an unconfirmed answer is edited in (ms)  19 guild  20 should be in a channel  21 dead letter ('' for none)
---      22 kept dead letters, then id and entry of each prepended and appended one
+--      22 kept dead letters  23 forget the guild, then id and entry of each prepended and appended one
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'lost'} end
 
 local function finish()
@@ -32,7 +32,7 @@ if ARGV[9] == '1' then
   local first = redis.call('ZPOPMIN', KEYS[6])
   if first[1] then redis.call('HDEL', KEYS[7], first[1]) end
 end
-local next_arg = 23
+local next_arg = 24
 local function add(count, edge, step)
   if count == 0 then return end
   local at = redis.call('ZRANGE', KEYS[6], edge, edge, 'WITHSCORES')
@@ -57,6 +57,7 @@ if ARGV[6] ~= '' then
   redis.call('LTRIM', KEYS[9], -ARGV[17], -1)
 end
 
+if ARGV[23] == '1' then redis.call('DEL', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]) end
 if ARGV[21] ~= '' then redis.call('XADD', KEYS[12], 'MAXLEN', ARGV[22], '*', 'd', ARGV[21]) end
 
 redis.call('HSET', KEYS[2], 'done', '1')

@@ -13,7 +13,8 @@ GUARDED = [each for each in operations() if each.scope is not None]
 
 
 def address(operation, guild: int) -> str:
-    values = {"guild_id": str(guild), "key_id": "key_none", "job_id": "0" * 64}
+    tasks = {f"{name}_id": f"{name[:3]}_{'0' * 24}" for name in ("export", "import", "deletion")}
+    values = {"guild_id": str(guild), "key_id": "key_none", "job_id": "0" * 64, **tasks}
     return re.sub(r"{(\w+)}", lambda found: values[found[1]], operation.path)
 
 
