@@ -1,13 +1,14 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: env-example help setup demo test chaos check api-check api-document deploy-check format lock clean
+.PHONY: help setup demo test test-312 chaos check api-check api-document deploy-check env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(firstword $(foreach version,python3.11 python3.12 python3.13 python3,$(shell command -v $(version))))
+OTHER ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12) $(shell command -v python3.12))
 BIN := .venv/bin
 PACKAGES := tonearm interactions voice_nodes playground
 CODE := $(PACKAGES) tests .ci
@@ -18,7 +19,7 @@ LONG ?=
 SEED ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## install everything into .venv, as the other targets do when needed
 
@@ -33,6 +34,14 @@ test: .venv/installed ## all tests, with the coverage of all processes    [ARGS=
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/python .ci/coverage_summary.py $(if $(strip $(ARGS)),--no-gate) || status=$$?; \
 	exit $$status
+
+test-312: ## the unit tests on Python 3.12, which the images have    [OTHER=/path/to/python3.12 ARGS="-k queue"]
+ifeq ($(strip $(OTHER)),)
+	@echo "Skipped: there is no Python 3.12 here. make test-312 OTHER=/path/to/python3.12"
+else
+	@$(MAKE) var/venv-312/installed
+	@var/venv-312/bin/python -m pytest -q -x -p no:cacheprovider tests/unit $(ARGS)
+endif
 
 chaos: .venv/installed ## break a whole Tonearm on purpose; promises 5 to 8    [LONG=1 SEED=7 ARGS="--part jobs"]
 	@$(BIN)/python -m tests.chaos $(if $(LONG),--long) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -83,6 +92,13 @@ clean: ## remove what the other targets made
 	@echo "Installing the locked requirements into .venv ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+var/venv-312/installed: requirements/dev.txt pyproject.toml
+	@echo "Installing the locked requirements for $(OTHER) ..." >&2
+	@test -x var/venv-312/bin/python || "$(OTHER)" -m venv var/venv-312
+	@var/venv-312/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@var/venv-312/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/bin/pip:

@@ -17,6 +17,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
@@ -69,11 +70,16 @@ def one_start(command: Sequence[str], environment: dict[str, str]) -> float:
     """
     port = free_port()
     begun = time.monotonic()
-    with subprocess.Popen(command, env=environment | {"TONEARM_PORT": str(port)}, stdout=subprocess.DEVNULL) as process:
+    environment = environment | {"TONEARM_PORT": str(port)}
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process,
+    ):
         try:
             while not answers(port):
                 if process.poll() is not None:
-                    raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+                    said.seek(0)
+                    raise RuntimeError(f"{command[0]} ended with {process.returncode}: {said.read().decode()}")
                 if time.monotonic() - begun > START_S:
                     raise RuntimeError(f"no answer after {START_S:.0f} s")
                 time.sleep(PAUSE_S)
