@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from tonearm.errors import SettingsError, StartFailed
 from tonearm.music.guild_settings import GuildSettings
+from tonearm.postgres import grants, leaving, trials
 from tonearm.postgres import migrate as migrating
 from tonearm.postgres.guild_settings import fetch_guild_settings, save_guild_settings
 from tonearm.postgres.migrate import Migration, migrate, shipped, wait_until_migrated
@@ -251,3 +253,36 @@ async def test_settings_work_behind_a_pooler(postgres_url: str) -> None:
     async with Pool(postgres_url, timeout=5, statement_cache_size=0) as pool:
         await save_guild_settings(pool, 5, GuildSettings(60))
         assert await fetch_guild_settings(pool, 5) == GuildSettings(60)
+
+
+async def test_who_had_a_trial_before_trials_were_marked_gets_no_other(postgres_url: str) -> None:
+    files = shipped()
+    marking = next(number for number, file in enumerate(files) if file.name == "0008_trials.sql")
+    await migrate(postgres_url, files[:marking])
+    now = datetime.now(UTC)
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        for source, guild, payer in (("trial", 5, "discord:1"), ("stripe", 6, "discord:2")):
+            await connection.execute(
+                """insert into grants (id, guild_id, source, ref, plan, state, starts_at, grace_seconds, payer)
+                values ($1, $2, $3, 'r', 'pro', 'expired', $4, 0, $5)""",
+                *(f"{source}:r", guild, source, now, payer),
+            )
+    finally:
+        await connection.close()
+    await migrate(postgres_url)
+    async with Pool(postgres_url, timeout=5) as pool:
+        assert await trials.fetch_used(pool, 5, "discord:9") == (True, False)
+        assert await trials.fetch_used(pool, 9, "discord:1") == (False, True)
+        assert await trials.fetch_used(pool, 6, "discord:2") == (False, False)
+
+
+async def test_a_trial_stays_used_when_all_of_the_guild_is_deleted(postgres_url: str) -> None:
+    await migrate(postgres_url)
+    async with Pool(postgres_url, timeout=5) as pool:
+        await grants.start_trial(pool, 5, "discord:1", now=datetime.now(UTC))
+        await leaving.forget_guild(pool, 5)
+        assert await grants.fetch_grants(pool, 5) == ()
+        assert await trials.fetch_used(pool, 5, "discord:1") == (True, True)
+        kept = await rows(postgres_url, "select encode(mark, 'escape') from trial_marks")
+        assert all("discord" not in str(mark) for mark in kept)

@@ -92,13 +92,13 @@ async def fetch_endpoints(pool: Pool) -> tuple[Endpoint, ...]:
     return tuple(map(_endpoint, rows))
 
 
-async def remove_endpoint(pool: Pool, id: str) -> None:
-    """Forget an endpoint, with all that was to be told there.
+async def remove_endpoint(pool: Pool, id: str) -> bool:
+    """Forget an endpoint, with all that was to be told there; ``False`` where there is none.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses.
     """
-    await pool.execute("delete from webhook_endpoints where id = $1", id)
+    return await pool.fetch_row("delete from webhook_endpoints where id = $1 returning id", id) is not None
 
 
 async def enqueue(pool: Pool, event: str, type: str, data: object, *, guild: int | None, now: datetime) -> None:
@@ -180,27 +180,31 @@ async def fetch_dead(pool: Pool, *, after: tuple[datetime, str] | None = None, m
     return tuple(map(_delivery, await pool.fetch_rows(_DEAD, at, id, most)))
 
 
-async def revive(pool: Pool, id: str, now: datetime) -> None:
-    """Try a dead letter again, from its first attempt.
+async def revive(pool: Pool, id: str, now: datetime) -> bool:
+    """Try a dead letter again, from its first attempt; ``False`` where there is none.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    row = await pool.fetch_row(
+        """update webhook_deliveries set dead_at = null, attempts = 0, next_at = $2
+        where id = $1 and dead_at is not null returning id""",
+        id,
+        now,
+    )
+    return row is not None
+
+
+async def remove_old(pool: Pool, before: datetime) -> None:
+    """Delete what was made before ``before`` and has arrived, or was given up.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses.
     """
     await pool.execute(
-        """update webhook_deliveries set dead_at = null, attempts = 0, next_at = $2
-        where id = $1 and dead_at is not null""",
-        id,
-        now,
+        "delete from webhook_deliveries where created_at < $1 and (delivered_at is not null or dead_at is not null)",
+        before,
     )
-
-
-async def remove_dead(pool: Pool, id: str) -> None:
-    """Delete a dead letter, which is archived elsewhere.
-
-    Raises:
-        FAILURES: PostgreSQL doesn't answer, or refuses.
-    """
-    await pool.execute("delete from webhook_deliveries where id = $1 and dead_at is not null", id)
 
 
 def _endpoint(row: Any) -> Endpoint:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tonearm.aws.places import DEAD_LETTERS, key_of
 from tonearm.cache import TermsCache
 from tonearm.jobs.job import DeadLetter, encode
-from tonearm.postgres import errands, idempotency, leaving, receipts
+from tonearm.postgres import errands, idempotency, leaving, outgoing, receipts
 from tonearm.postgres.pool import Pool
 from tonearm.redis import removal
 from tonearm.redis.client import Client
@@ -26,6 +26,7 @@ GUILD_KEPT = timedelta(days=30)
 
 RECEIPTS_KEPT = timedelta(days=90)
 ERRANDS_KEPT = timedelta(days=1)
+DELIVERIES_KEPT = timedelta(days=90)
 LETTERS_KEPT = timedelta(days=90)
 LETTERS_AT_ONCE = 1_000
 
@@ -78,6 +79,7 @@ async def tidy(pool: Pool, now: datetime) -> None:
     await receipts.remove_done(pool, now - RECEIPTS_KEPT)
     await idempotency.remove_expired(pool, now)
     await errands.remove_old(pool, now - ERRANDS_KEPT)
+    await outgoing.remove_old(pool, now - DELIVERIES_KEPT)
     await leaving.remove_archived(pool, now - LETTERS_KEPT)
 
 

@@ -66,13 +66,26 @@ async def test_dead_letters_are_kept_and_can_be_tried_again(pool: Pool) -> None:
     assert first.dead_at is not None
     assert await outgoing.fetch_dead(pool, after=(first.dead_at, first.id)) == (second,)
     assert await outgoing.claim_due(pool, T0 + LEASE * 100, lease=LEASE) == ()
-    await outgoing.revive(pool, first.id, T0 + LEASE)
+    assert await outgoing.revive(pool, first.id, T0 + LEASE)
+    assert not await outgoing.revive(pool, first.id, T0 + LEASE)
     (again,) = await outgoing.claim_due(pool, T0 + LEASE, lease=LEASE)
     assert (again.id, again.attempts, again.dead_at) == (first.id, 1, None)
-    await outgoing.remove_dead(pool, second.id)
-    await outgoing.remove_dead(pool, again.id)  # it is not dead
-    assert await outgoing.fetch_dead(pool) == ()
-    await outgoing.delivered(pool, again.id, T0)
+    assert await outgoing.fetch_dead(pool) == (second,)
+
+
+async def test_what_is_over_goes_in_time_and_what_is_to_be_told_stays(pool: Pool) -> None:
+    await prepare(pool)
+    for event in ("arrives", "dies", "waits"):
+        await tell(pool, event, type="z")
+    for one in await outgoing.claim_due(pool, T0, lease=LEASE):
+        if one.event == "arrives":
+            await outgoing.delivered(pool, one.id, T0)
+        if one.event == "dies":
+            await outgoing.failed(pool, one.id, T0, "410", retry_at=None)
+    await outgoing.remove_old(pool, T0)
+    assert (await pool.fetch_row("select count(*) from webhook_deliveries"))[0] == 3
+    await outgoing.remove_old(pool, T0 + LEASE)
+    assert [row["event_id"] for row in await pool.fetch_rows("select event_id from webhook_deliveries")] == ["waits"]
 
 
 async def test_endpoints_come_and_go(pool: Pool) -> None:
@@ -83,5 +96,6 @@ async def test_endpoints_come_and_go(pool: Pool) -> None:
         ("b", "https://b.example", ("x.y",)),
     ]
     await tell(pool)
-    await outgoing.remove_endpoint(pool, "b")
+    assert await outgoing.remove_endpoint(pool, "b")
+    assert not await outgoing.remove_endpoint(pool, "b")
     assert await outgoing.claim_due(pool, T0, lease=LEASE) == ()
