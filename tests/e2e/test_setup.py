@@ -113,7 +113,12 @@ async def test_from_a_terminal_to_a_bot_that_answers(system: System, tmp_path: P
         assert "must be without /interactions at its end" in terminal.said
 
     async with Terminal(system, tmp_path, "setup", "--wait", "0") as terminal:
-        await terminal.asked("Public URL", where)
+        await terminal.asked("Public URL (empty: later): ", "http://127.0.0.1:1")
+        assert await terminal.ended() == 1
+        assert "!!  Public URL: http://127.0.0.1:1/interactions can't be reached" in terminal.said
+
+    async with Terminal(system, tmp_path, "setup", "--wait", "0") as terminal:
+        await terminal.asked("Public URL (empty: http://127.0.0.1:1): ", where)
         assert await terminal.ended() == 0
         assert f"ok  Interactions URL: Discord has verified {where}/interactions" in terminal.said
     assert envfile.read(file)[PUBLIC_URL] == where

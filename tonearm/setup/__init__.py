@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tonearm import envfile
@@ -39,14 +39,14 @@ def main(argv: list[str]) -> int:
     token = clean_token(environ.get(BOT_TOKEN) or (_ask_token() if asking else ""))
     if not token:
         raise SettingsError(f"{BOT_TOKEN} is missing. Set it in the environment or in {options.env_file}.")
-    url = options.public_url or environ.get(PUBLIC_URL) or (_ask_url() if asking else "")
+    url = options.public_url or os.environ.get(PUBLIC_URL) or (_ask_url(kept) if asking else kept.get(PUBLIC_URL, ""))
     settings = load((), {**environ, BOT_TOKEN: token, PUBLIC_URL: url})
     wanted = Setup(
         file=options.env_file,
         environ=environ,
         token=token,
         public_url=settings.public_url,
-        may_replace=_may_replace(replace=options.replace, asking=asking),
+        may_replace=_may_replace(replace=options.replace, asking=asking, typed=not options.public_url),
         events_url=options.events_url.rstrip("/"),
         wait=options.wait,
     )
@@ -91,15 +91,20 @@ def _ask_token() -> str:
     return getpass.getpass("Token (is not shown): ")
 
 
-def _ask_url() -> str:
+def _ask_url(kept: Mapping[str, str]) -> str:
+    known = kept.get(PUBLIC_URL, "")
     print("Where Discord reaches Tonearm from the internet, such as https://music.example.")
-    return input("Public URL (empty: later): ").strip()
+    return input(f"Public URL (empty: {known or 'later'}): ").strip() or known
 
 
-def _may_replace(*, replace: bool, asking: bool) -> Callable[[str], bool]:
+def _may_replace(*, replace: bool, asking: bool, typed: bool) -> Callable[[str], bool]:
+    """Who decides; an address that was ``typed`` just now, with the other one before the eyes, is decided."""
+
     def decide(name: str) -> bool:
         if replace or not asking:
             return replace
+        if typed and name == PUBLIC_URL:
+            return True
         return input(f"The file has another {name}. Replace it? [y/N] ").strip().lower() in ("y", "yes")
 
     return decide

@@ -83,11 +83,12 @@ class Setup:
             yield finding
 
     async def _keep(self, _: RestClient) -> AsyncGenerator[Finding, None]:
-        """Id, public key and token are in the file, so that Tonearm can start."""
+        """All is in the file that Tonearm, and a proxy that needs the address, start with."""
         keys = self.environ.get(PUBLIC_KEY, "")
         values = {APPLICATION_ID: str(self.application["id"]), BOT_TOKEN: self.token}
         # While a key is rotated there are two.
         values[PUBLIC_KEY] = keys if self.verify_key in keys.lower() else self.verify_key
+        values |= {PUBLIC_URL: self.public_url} if self.public_url else {}
         if contradiction := self._contradiction(values):
             yield contradiction
         yield self._write(values)
@@ -124,15 +125,12 @@ class Setup:
             yield Finding("Interactions URL", "is left as it is", _LATER, minor=True)
             return
         url = self.public_url + reach.INTERACTIONS
-        if contradiction := self._contradiction({PUBLIC_URL: self.public_url}):
-            yield contradiction
         finding = reach.judge("Public URL", url, await reach.ask(url), self.verify_key)
         if finding.verdict is Verdict.ERROR and self.wait:
             yield Finding("Public URL", f"{finding.found}; waiting for {self.wait:g} s", _START, minor=True)
             finding = await self._wait_for(url, finding)
         yield finding
         yield await self._change(rest, "Interactions URL", url, {"interactions_endpoint_url": url})
-        yield self._write({PUBLIC_URL: self.public_url})
 
     async def _wait_for(self, url: str, finding: Finding) -> Finding:
         try:
