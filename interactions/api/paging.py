@@ -25,7 +25,7 @@ def decode_cursor(cursor: str) -> str:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         raise not_found("There is no such page: the cursor is none that was given out.") from None
-    if encode_cursor(text) != cursor or not text:
+    if encode_cursor(text) != cursor or not text.isprintable() or not text:
         raise not_found("There is no such page: the cursor is none that was given out.")
     return text
 

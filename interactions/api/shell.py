@@ -16,6 +16,11 @@ from tonearm.errors import Problem
 MOST_HEADERS = 16 * 1024
 """Bytes of all headers and the address together."""
 
+_ONCE = frozenset(
+    (b"authorization", b"content-length", b"content-type", b"idempotency-key", b"last-event-id", b"origin")
+)
+"""Headers that are there once: of two, somebody between us and the caller may have looked at the other one."""
+
 _METHODS = "GET, POST, PATCH, DELETE"
 _ALLOWED = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer"
 _EXPOSED = "ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
@@ -58,6 +63,8 @@ class Shell:
         try:
             if (size := _size(scope)) > MOST_HEADERS:
                 raise Problem("headers-too-large", f"The headers have {size} bytes, and {MOST_HEADERS} are the most.")
+            if (twice := _twice(scope)) is not None:
+                raise Problem("invalid", f"The header {twice} is there twice.")
             if origin is not None and _is_preflight(scope):
                 await _preflight()(scope, receive, tell)
                 return
@@ -80,6 +87,15 @@ class Shell:
 def _size(scope: Scope) -> int:
     address = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
     return address + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+
+
+def _twice(scope: Scope) -> str | None:
+    seen: set[bytes] = set()
+    for name, _ in scope["headers"]:
+        if name in _ONCE and name in seen:
+            return str(name.decode())
+        seen.add(name)
+    return None
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -7,11 +7,14 @@ whatever process, and nothing that happened between two streams is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from interactions.api.operation import Call, operation
 from interactions.api.parts import Parts, asking_redis
@@ -32,6 +35,12 @@ HEARTBEAT_S = 15.0
 MOST_STREAMS = 200
 """Streams of a process at the same time."""
 
+MOST_OF_A_KEY = 20
+"""Those of one key among them: nobody takes them all."""
+
+UNREAD_S = 10.0
+"""Seconds after its end that a stream has for what its listener has not read."""
+
 RECENT = 50
 """Entries that one look usually reads."""
 
@@ -47,10 +56,59 @@ class PlayerEvent(msgspec.Struct, frozen=True):
     play_id: str | None
 
 
-class _Open:
-    """How many streams this process has."""
+class _Streams:
+    """Which streams this process has."""
 
-    count = 0
+    def __init__(self) -> None:
+        self._of_key: Counter[str] = Counter()
+
+    def require_room(self, key: str) -> None:
+        """One more is not too many.
+
+        Raises:
+            Problem: it is.
+        """
+        if self._of_key.total() < MOST_STREAMS and self._of_key[key] < MOST_OF_A_KEY:
+            return
+        raise Problem(
+            "too-many-requests", "Too many streams are open here. Try again in a minute.", headers={"Retry-After": "60"}
+        )
+
+    @contextmanager
+    def one_more(self, key: str) -> Iterator[None]:
+        """Counts one while it is open."""
+        self._of_key[key] += 1
+        API_STREAMS.inc()
+        try:
+            yield
+        finally:
+            API_STREAMS.dec()
+            self._of_key[key] -= 1
+            if not self._of_key[key]:
+                del self._of_key[key]
+
+
+_streams = _Streams()
+
+
+class EventStream(StreamingResponse):
+    """Counts from its first byte to its end, however that comes; who asks with HEAD gets none.
+
+    ``most_s``: it ends after so many seconds at the latest, also where nobody reads what is sent.
+    """
+
+    def __init__(self, key: str, body: AsyncIterator[bytes], most_s: float) -> None:
+        super().__init__(body, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+        self._key = key
+        self._most_s = most_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await Response(status_code=self.status_code, headers=self.headers)(scope, receive, send)
+            return
+        with _streams.one_more(self._key), suppress(TimeoutError):
+            async with asyncio.timeout(self._most_s):
+                await super().__call__(scope, receive, send)
 
 
 @operation("GET", "/guilds/{guild_id}/events", scope="music:read", answer=PlayerEvent)
@@ -59,10 +117,6 @@ async def stream_events(call: Call) -> Response:
     parts = call.parts
     if parts.stream_seconds <= 0:
         raise Problem("no-streams", "Nothing is streamed where this API runs. Ask for the player instead.")
-    if _Open.count >= MOST_STREAMS:
-        raise Problem(
-            "too-many-requests", "Too many streams are open here. Try again in a minute.", headers={"Retry-After": "60"}
-        )
     last = call.headers.get("last-event-id")
     entries = await _look(parts, call.guild, KEPT_LOG if last else 1)
     first: list[LogEntry] | None = []
@@ -72,8 +126,9 @@ async def stream_events(call: Call) -> Response:
             last = entries[-1].id if entries else ""
     elif entries:
         last = entries[-1].id
+    _streams.require_room(call.owner.id)  # from here to the first byte nobody else has a turn
     body = _stream(parts, call.owner, call.guild, last or "", first)
-    return StreamingResponse(body, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
+    return EventStream(call.owner.id, body, parts.stream_seconds + UNREAD_S)
 
 
 async def _stream(
@@ -83,8 +138,6 @@ async def _stream(
     how much."""
     loop = asyncio.get_running_loop()
     end = loop.time() + parts.stream_seconds
-    _Open.count += 1
-    API_STREAMS.inc()
     try:
         yield b"retry: 2000\n\n"
         told = loop.time()
@@ -110,9 +163,6 @@ async def _stream(
             fresh, last = await _fresh(parts, guild, last)
     except (RedisAway, *DATABASE_FAILURES):
         return  # who listens comes back, and is told then
-    finally:
-        _Open.count -= 1
-        API_STREAMS.dec()
 
 
 async def _fresh(parts: Parts, guild: int, last: str) -> tuple[list[LogEntry] | None, str]:

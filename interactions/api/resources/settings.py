@@ -55,7 +55,7 @@ async def change_settings(call: Call) -> Reply:
     """Changes some, if they are as the caller has seen them."""
     pool = call.parts.pools.write
     before, version = await fetch_versioned(pool, call.guild)
-    require_match(call.headers, _tag(before, version))
+    require_match(call.headers, _tag(call.guild, before, version))
     wished = {name: value for name, value in msgspec.structs.asdict(call.body).items() if value is not msgspec.UNSET}
     after = msgspec.structs.replace(before, **wished)
     if after == before:
@@ -79,8 +79,8 @@ async def change_settings(call: Call) -> Reply:
 def _reply(guild: int, settings: GuildSettings, version: int) -> Reply:
     s = settings
     body = SettingsView(str(guild), s.default_volume, s.alone_seconds, s.idle_seconds, s.always_on, s.announcements)
-    return Reply(body, headers={"ETag": _tag(settings, version)})
+    return Reply(body, headers={"ETag": _tag(guild, settings, version)})
 
 
-def _tag(settings: GuildSettings, version: int) -> str:
-    return tag_of((version, settings))
+def _tag(guild: int, settings: GuildSettings, version: int) -> str:
+    return tag_of((guild, version, settings))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from tonearm.errors import InvalidInteraction
@@ -40,7 +40,7 @@ async def read(request: Request) -> bytes:
                 if size > MOST_BODY:
                     raise InvalidInteraction(f"longer than {MOST_BODY} bytes", status=413)
                 pieces.append(piece)
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):
         raise InvalidInteraction("the body did not come") from None
     return b"".join(pieces)
 

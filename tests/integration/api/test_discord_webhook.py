@@ -6,9 +6,11 @@ import time
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 
-from interactions.api.webhooks import discord
+from interactions.api.webhooks import discord, keeping
 from tests.support.interactions.signed import KEY, sign
+from tonearm.errors import InvalidInteraction
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.receipts import receipt_id
 
@@ -65,3 +67,11 @@ async def test_what_can_not_be_kept_is_not_acknowledged():
         answer = await post(away, EVENT)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
+
+
+async def test_who_hangs_up_in_the_middle_breaks_nothing():
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(InvalidInteraction):
+        await keeping.read(Request({"type": "http", "method": "POST", "headers": []}, gone))

@@ -66,6 +66,13 @@ async def test_too_much_is_refused(api, caller):
     assert problem(form) == "unsupported-media-type"
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "Content-Type", "Last-Event-ID"])
+async def test_a_header_that_two_could_read_differently_is_refused(api, caller, name):
+    given = {"Authorization": f"Bearer {caller.secret}", "Idempotency-Key": "wish-0001", "Content-Type": "text/plain"}
+    answer = await api.get("/api/v1/plans", headers=[*given.items(), (name, "one"), (name, "two")])
+    assert (answer.status_code, problem(answer)) == (422, "invalid")
+
+
 async def test_what_is_not_there(api, caller):
     for path in ("/nothing", f"/guilds/{GUILD}", "/guilds/0/player", "/guilds/x/player", "/plans/"):
         assert problem(await caller.get(path)) == "not-found"

@@ -108,7 +108,7 @@ async def test_a_query_that_does_not_fit_is_refused(caller, query):
     assert problem(await caller.get(f"/keys?{query}")) == "invalid"
 
 
-@pytest.mark.parametrize("cursor", ["%00", "ä", "0", "a2V5_", "===="])
+@pytest.mark.parametrize("cursor", ["%00", "ä", "0", "a2V5_", "====", "AA", "a2V5AA", "Cg"])
 async def test_a_cursor_that_nobody_gave_out_leads_nowhere(caller, cursor):
     assert problem(await caller.get(f"/keys?cursor={cursor}")) == "not-found"
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from interactions.api.resources.events import EventStream
 from tests.support.api.serving import CHANNEL, GUILD, NOW, OTHER, USER, make_caller, problem, serving
 from tests.support.scenes import busy, entry, track
 from tonearm.jobs.job import WHERE_IT_PLAYS, Result, encode
@@ -208,3 +209,43 @@ async def test_where_nothing_can_be_streamed_it_says_so(database_url, redis_url,
     async with serving(database_url, redis_url, stream_seconds=0) as http:
         refused = await (await make_caller(http, pool)).get(f"/guilds/{GUILD}/events")
     assert (refused.status_code, problem(refused)) == (501, "no-streams")
+
+
+async def test_one_key_takes_not_all_streams(database_url, redis_url, pool, node, monkeypatch):
+    monkeypatch.setattr("interactions.api.resources.events.MOST_OF_A_KEY", 2)
+    path = f"/guilds/{GUILD}/events"
+    async with serving(database_url, redis_url, stream_seconds=1) as http:
+        greedy, other = await make_caller(http, pool), await make_caller(http, pool)
+        answers = await asyncio.gather(*(greedy.get(path) for _ in range(5)), other.get(path))
+        assert sorted(each.status_code for each in answers[:5]) == [200, 200, 429, 429, 429]
+        assert answers[5].status_code == 200
+        assert API_STREAMS._value.get() == 0
+        assert (await greedy.get(path)).status_code == 200
+
+
+async def test_who_asks_for_the_headers_of_a_stream_gets_no_stream(database_url, redis_url, pool, node):
+    async with serving(database_url, redis_url, stream_seconds=60) as http:
+        caller = await make_caller(http, pool)
+        async with asyncio.timeout(5):
+            answer = await caller.ask("HEAD", f"/guilds/{GUILD}/events")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+
+
+async def test_who_does_not_read_holds_no_stream_for_good():
+    async def body():
+        yield b"unread"
+
+    began = asyncio.Event()
+
+    async def send(message):
+        began.set()
+        await asyncio.Event().wait()
+
+    stream = EventStream("key", body(), 0.1)
+    scope = {"type": "http", "method": "GET", "asgi": {"spec_version": "2.4"}}
+    async with asyncio.timeout(5):
+        answering = asyncio.create_task(stream(scope, asyncio.Event().wait, send))
+        await began.wait()
+        assert API_STREAMS._value.get() == 1
+        await answering
+    assert API_STREAMS._value.get() == 0

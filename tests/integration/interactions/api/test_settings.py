@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support.api.serving import GUILD, problem
+from tests.support.api.serving import GUILD, OTHER, problem
 
 PATH = f"/guilds/{GUILD}/settings"
 DEFAULTS = {
@@ -50,3 +50,9 @@ async def test_the_plan_is_the_limit(caller, wish):
 )
 async def test_what_does_not_fit_is_refused(caller, wish):
     assert problem(await caller.patch(PATH, wish, If_Match="*")) == "invalid"
+
+
+async def test_what_was_read_of_another_guild_is_no_licence(caller):
+    tags = [(await caller.get(PATH.replace(str(GUILD), each))).headers["etag"] for each in (str(GUILD), str(OTHER))]
+    assert tags[0] != tags[1]
+    assert problem(await caller.patch(PATH, {"idle_seconds": 1}, If_Match=tags[1])) == "precondition-failed"
