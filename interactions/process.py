@@ -13,6 +13,7 @@ import uvloop
 from starlette.applications import Starlette
 
 from interactions.app import create_app
+from interactions.connections import BoundedProtocol, Silent
 from tonearm import settings as tonearm_settings
 from tonearm.errors import StartFailed, TonearmError
 from tonearm.settings import Settings
@@ -24,6 +25,13 @@ GRACE_S = 3
 
 KEEP_ALIVE_S = 75
 """Longer than the 60 s after which load balancers close what is idle: who closes first loses no request."""
+
+
+HEADERS_S = 10
+"""Seconds that a connection may take, at most twice that, to send the headers of a request: uvicorn waits for good."""
+
+TICKS_A_SECOND = 10
+"""How often uvicorn calls ``on_tick``."""
 
 
 def main(argv: list[str]) -> int:
@@ -69,7 +77,7 @@ async def serve_app(name: str, make: Callable[[Callable[[TonearmError], None]], 
     server = _Server(
         uvicorn.Config(
             make(stop),
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -99,6 +107,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, name: str) -> None:
         super().__init__(config)
         self._name = name
+        self._silent = Silent()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % (HEADERS_S * TICKS_A_SECOND) == 0:
+            self._silent.close(self.server_state.connections)
+        return await super().on_tick(counter)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await self._serve(sockets)
