@@ -43,6 +43,11 @@ select {_COLUMNS} from grants where valid_until <= $1 and valid_until > $2 and s
 order by valid_until limit $3
 """  # noqa: S608
 _EVENTS = "select event from subscription_events where grant_id = $1"
+_CHANGED = """
+select distinct guild_id
+from (select guild_id, recorded_at from subscription_events order by seq desc limit 1000) as latest
+where recorded_at > now() - $1::interval
+"""
 _VERSION = "select coalesce(max(seq), 0) from subscription_events where guild_id = $1"
 _ADD = """
 insert into subscription_events (id, grant_id, guild_id, kind, at, event) values ($1, $2, $3, $4, $5, $6)
@@ -169,6 +174,15 @@ async def fetch_events(pool: Pool, guild: int, *, before: int | None = None, mos
     """
     rows = await pool.fetch_rows(_PAGE, guild, before if before is not None else 2**63 - 1, most)
     return tuple(PastEvent(r["seq"], r["grant_id"], _decode_event(r["event"]), r["recorded_at"]) for r in rows)
+
+
+async def fetch_changed(pool: Pool, within: timedelta) -> tuple[int, ...]:
+    """Guilds to which something was recorded ``within`` the last time, by the database's clock.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    return tuple(row["guild_id"] for row in await pool.fetch_rows(_CHANGED, within))
 
 
 async def record(

@@ -1,6 +1,6 @@
-"""What time does to grants: it is said that one expired, and that one will end soon.
+"""What the world is told of grants: that one changed or expired, and that one will end soon.
 
-Access needs none of this, as it is judged when it is read: the worker only tells the world.
+Access needs none of this, as it is judged when it is read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,23 @@ from tonearm.premium.states import Kind
 REMINDER_TYPE = "subscription.ending"
 REMIND_BEFORE = timedelta(days=3)
 PAGE = 100
+
+TELL_WITHIN = timedelta(minutes=2)
+"""For so long a change is told again and again: some turns of this may fail."""
+
+
+async def tell_changed(pool: Pool, forget: Callable[[int], Awaitable[None]]) -> int:
+    """Have the guilds whose grants changed a moment ago forgotten once more; returns how many there were.
+
+    Who changes them does it at once, but may die before it, or not reach Redis.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    changed = await grants.fetch_changed(pool, TELL_WITHIN)
+    for guild in changed:
+        await forget(guild)
+    return len(changed)
 
 
 async def expire(pool: Pool, now: datetime, forget: Callable[[int], Awaitable[None]]) -> int:

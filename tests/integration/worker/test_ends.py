@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
+from tonearm.cache import TermsCache
 from tonearm.postgres import grants, outgoing
 from tonearm.premium.plans import PlanId
 from tonearm.premium.states import State
@@ -51,6 +52,28 @@ async def test_whoever_keeps_its_plan_is_told_that_it_ended(pool, clock, cache):
 
     await ends.expire(pool, clock(), forget)
     assert forgotten == [GUILD]
+
+
+async def test_a_change_that_nobody_told_of_is_seen_within_the_minute(pool, clock, redis_client):
+    asked = TermsCache(redis_client, pool, shard_count=1)
+    writer = TermsCache(redis_client, pool, shard_count=1, local=False)
+    assert not (await asked.fetch(GUILD)).grants
+    await grants.start_trial(pool, GUILD, "discord:1", now=clock())  # and here who did it dies
+    assert not (await asked.fetch(GUILD)).grants, "what it knew is kept, here and in Redis"
+    hearing = asyncio.create_task(asked.listen())
+    try:
+        async with asyncio.timeout(10):
+            told = asyncio.Event()
+            asked.on_change = lambda guild: told.set() if guild in (None, GUILD) else None
+            await told.wait()  # that it listens
+            assert not (await asked.fetch(GUILD)).grants
+            told.clear()
+            assert await ends.tell_changed(pool, writer.forget) == 1
+            await told.wait()
+            assert (await asked.fetch(GUILD)).grants
+    finally:
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
 
 
 async def test_a_reminder_comes_once_for_each_end(pool, clock):
