@@ -4,6 +4,13 @@
 set -eu
 address() { getent hosts "$1" | awk '{ print $1; exit }'; }
 field() { redis-cli -h "$1" cluster info | tr -d '\r' | sed -n "s/^$2://p"; }
+# Whether it finds all slots served, and knows everybody by an address of today.
+whole() {
+    test "$(field "$1" cluster_state)" = ok || return 1
+    for known in $(redis-cli -h "$1" cluster nodes | awk '{ sub(/:[0-9]+@.*/, "", $2); print $2 }'); do
+        case "$addresses " in *" $known "*) ;; *) return 1 ;; esac
+    done
+}
 
 addresses=
 for host in $REDIS_HOSTS; do
@@ -35,7 +42,7 @@ else
 fi
 
 for ip in $addresses; do
-    until test "$(field "$ip" cluster_state)" = ok; do
+    until whole "$ip"; do
         echo "Waiting until $ip finds the cluster whole."
         sleep 1
     done
