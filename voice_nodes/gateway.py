@@ -27,7 +27,7 @@ from tonearm.telemetry import LOG, context
 from voice_nodes import resuming
 from voice_nodes.identifying import Turns
 from voice_nodes.lease import Tenure
-from voice_nodes.listener import Listener, Report
+from voice_nodes.listener import GuildListener, Report, ServerListener
 from voice_nodes.whereabouts import EVERYBODY, Whereabouts
 
 FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
@@ -58,7 +58,8 @@ class Gateway(discord.Client):
         *,
         shard: int,
         shard_count: int,
-        listener: Listener,
+        listener: GuildListener,
+        servers: ServerListener,
         turns: Turns,
         lease: Tenure,
         rest: RestClient | None = None,
@@ -81,6 +82,7 @@ class Gateway(discord.Client):
         self._left = False
         self._logging_in: asyncio.Task[None] | None = None
         self._listener = listener
+        self._servers = servers
         self._turns = turns
         self._lease = lease
         self._backoff = Backoff(first=1.0, most=30.0)
@@ -140,10 +142,15 @@ class Gateway(discord.Client):
         await asyncio.sleep(0)
 
     async def restore(self, saved: SavedGateway, guilds: list[dict[str, Any]]) -> None:
-        """Go on with the session of another process; to be called before :meth:`run_forever`."""
+        """Go on with the session of another process; to be called before :meth:`run_forever`. Where its guilds are not
+        as they should be, another session is begun, as without any."""
         await self._async_setup_hook()
-        resuming.restore(self, saved, guilds)
-        self._whereabouts.take_over(guilds)
+        try:
+            self._whereabouts.take_over(guilds)
+            resuming.restore(self, saved, guilds)
+        except Exception:
+            LOG.exception("The guilds of the session before can't be restored", extra=context(shard=self.shard_id))
+            return
         self.resume_from = saved
         self.ready.set()
 
@@ -341,16 +348,16 @@ class Gateway(discord.Client):
             self._listener.voice_closed(guild, event.code.value)
 
     async def on_wavelink_node_ready(self, event: wavelink.NodeReadyEventPayload) -> None:
-        self._listener.session_started(event.node, event.resumed)
+        self._servers.session_started(event.node, event.resumed)
 
     async def on_wavelink_node_disconnected(self, event: wavelink.NodeDisconnectedEventPayload) -> None:
-        self._listener.session_away(event.node)
+        self._servers.session_away(event.node)
 
     async def on_wavelink_player_update(self, event: wavelink.PlayerUpdateEventPayload) -> None:
         guild = _guild_of(event.player)
         if guild is not None and event.player is not None:
             report = Report(event.position, event.connected, event.ping)
-            self._listener.player_reported(event.player.node, guild, report)
+            self._servers.player_reported(event.player.node, guild, report)
 
     async def on_error(self, event_method: str, /, *args: object, **kwargs: object) -> None:
         LOG.exception("An event of the gateway was not handled", extra=context(event=event_method))

@@ -15,8 +15,8 @@ class Report(NamedTuple):
     ping_ms: int
 
 
-class Listener(Protocol):
-    """Who is told what comes over the gateway and from Lavalink."""
+class GuildListener(Protocol):
+    """Who is told what the gateway and Lavalink say of guilds."""
 
     def bot_moved(self, guild: int, channel: int | None) -> None:
         """The bot is in ``channel`` now, or in none."""
@@ -44,6 +44,10 @@ class Listener(Protocol):
 
     def guild_available(self, guild: int) -> None:
         """The outage of a guild is over."""
+
+
+class ServerListener(Protocol):
+    """Who is told what becomes of the sessions at Lavalink's servers."""
 
     def session_away(self, node: wavelink.Node) -> None:
         """The socket of a Lavalink session is lost; it is being opened again."""

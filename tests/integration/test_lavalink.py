@@ -66,7 +66,14 @@ class Discord(Gateway):
     """A gateway without a Discord: op 4 is answered at once, with ``endpoint``."""
 
     def __init__(self) -> None:
-        super().__init__(shard=0, shard_count=1, listener=MagicMock(), turns=create_autospec(Turns), lease=Tenured())
+        super().__init__(
+            shard=0,
+            shard_count=1,
+            listener=MagicMock(),
+            servers=MagicMock(),
+            turns=create_autospec(Turns),
+            lease=Tenured(),
+        )
         self.endpoint = ""
         self.heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         self._joins = 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,9 @@ from tonearm.errors import LeaseLost
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
+from tonearm.telemetry import LOG
+
+T = TypeVar("T")
 
 
 class SavedGateway(msgspec.Struct, frozen=True):
@@ -85,7 +88,7 @@ async def save(
 
 
 async def fetch(client: Client, shard: int) -> SavedShard:
-    """What the owner before saved.
+    """What the owner before saved. What can't be read is left out; a gateway session is of no use without all guilds.
 
     Raises:
         RedisError: Redis doesn't answer.
@@ -96,9 +99,20 @@ async def fetch(client: Client, shard: int) -> SavedShard:
     pipe.hgetall(keys.voices(shard))
     sessions, guilds, voices = await pipe.execute()
     gateway = sessions.pop(b"gateway", None)
+    read = {int(guild): _read(_decode_guild, value) for guild, value in guilds.items()}
+    known = {guild: value for guild, value in read.items() if value is not None}
+    connected = ((int(guild), _read(_decode_voice, value)) for guild, value in voices.items())
     return SavedShard(
-        gateway=_decode_gateway(gateway) if gateway else None,
+        gateway=_read(_decode_gateway, gateway) if gateway and len(known) == len(read) else None,
         lavalink={server.decode(): session.decode() for server, session in sessions.items()},
-        guilds={int(guild): _decode_guild(value) for guild, value in guilds.items()},
-        voices={int(guild): _decode_voice(value) for guild, value in voices.items()},
+        guilds=known,
+        voices={guild: voice for guild, voice in connected if voice is not None},
     )
+
+
+def _read(decode: Callable[[bytes], T], value: bytes) -> T | None:
+    try:
+        return decode(value)
+    except msgspec.DecodeError as error:
+        LOG.error("What the owner before saved can't be read: %s", error)
+        return None

@@ -29,7 +29,7 @@ from voice_nodes import gateway as module
 from voice_nodes import resuming
 from voice_nodes.gateway import Gateway
 from voice_nodes.identifying import Turns
-from voice_nodes.listener import Listener
+from voice_nodes.listener import GuildListener, ServerListener
 
 STAGE = 13
 
@@ -56,7 +56,8 @@ def make(
     return Gateway(
         shard=0,
         shard_count=shard_count,
-        listener=create_autospec(Listener, instance=True),
+        listener=create_autospec(GuildListener, instance=True),
+        servers=create_autospec(ServerListener, instance=True),
         turns=turns or create_autospec(Turns, instance=True),
         lease=lease or Tenured(),
         rest=rest,
