@@ -45,7 +45,7 @@ def create_app(
     memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
     replies = Replies(client, memory)
     endpoint = Endpoint(
-        Verifier(settings.discord_public_key, clock),
+        Verifier(lambda: settings.discord_public_key, clock),
         catalogue(),
         memory,
         Answering(memory, replies, settings.inline_reply_ms),

@@ -16,6 +16,7 @@ from interactions.app import create_app
 from interactions.connections import BoundedProtocol, Silent
 from tonearm import settings as tonearm_settings
 from tonearm.errors import StartFailed, TonearmError
+from tonearm.rotation import rotating
 from tonearm.settings import Settings
 from tonearm.telemetry import announce_ready, set_up_logging
 
@@ -94,7 +95,8 @@ async def serve_app(name: str, make: Callable[[Callable[[TonearmError], None]], 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop)
     try:
-        await server.serve([listener])
+        async with rotating(settings):
+            await server.serve([listener])
     finally:
         listener.close()
     if fatal:

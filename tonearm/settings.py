@@ -345,7 +345,7 @@ def load(needed: Iterable[str], environ: Mapping[str, str] | None = None) -> Set
     Raises:
         SettingsError: one is missing or wrong; the sentence names it and never shows a secret.
     """
-    environ = os.environ if environ is None else environ
+    environ = _with_secret(os.environ if environ is None else environ)
     needed = frozenset(needed)
     declared = {setting.name: setting for setting in DECLARED}
     assert needed <= declared.keys()
@@ -360,6 +360,22 @@ def load(needed: Iterable[str], environ: Mapping[str, str] | None = None) -> Set
             reason = "has a wrong form" if setting.secret and repr(text) in str(error) else str(error)
             raise SettingsError(f"{PREFIX}{name.upper()} {reason}. {setting.help}") from None
     return Settings(**values)
+
+
+def _with_secret(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """``environ``, and what it does not say from the secret that it names."""
+    id = environ.get(f"{PREFIX}SECRETS", "").strip()
+    if not id:
+        return environ
+    try:
+        from tonearm.aws.secrets import fetch_secret  # slow to import, so only where there is one
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{PREFIX}SECRETS needs the package {error.name}: install the extra aws.") from None
+    found = fetch_secret(id)
+    known = {PREFIX + setting.name.upper() for setting in DECLARED} - {f"{PREFIX}SECRETS"}
+    if strange := sorted(found.keys() - known):
+        raise SettingsError(f"{PREFIX}SECRETS holds {strange[0]!r}, which is no setting that a secret can have.")
+    return {**found, **{name: value for name, value in environ.items() if value.strip()}}
 
 
 def _empty(name: str) -> Any:

@@ -78,6 +78,7 @@ API_SECONDS = Histogram(
 )
 API_UNLIMITED = Counter("tonearm_api_unlimited_total", "Requests whose key's rate nobody counted: Redis was away.")
 API_STREAMS = Gauge("tonearm_api_streams", "Streams of events that are open.")
+SECRETS_READ = Counter("tonearm_secrets_read_total", "Times that the secret was read again, by outcome.", ["outcome"])
 GUILD_TASKS = Counter("tonearm_guild_tasks_total", "Exports, imports and deletions, by outcome.", ["kind", "outcome"])
 ROUNDS = Counter("tonearm_rounds_total", "Rounds of the workers' recurring work, by outcome.", ["round", "outcome"])
 

@@ -22,6 +22,7 @@ from tonearm.premium.plans import PlanId
 from tonearm.redis.client import FAILURES, connect
 from tonearm.redis.keys import shard_of
 from tonearm.redis.shards import agree_on_shard_count
+from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
 from tonearm.telemetry import LOG, PLAYERS, announce_ready, set_up_logging
 from voice_nodes import gateway
@@ -103,7 +104,7 @@ async def _pool(settings: Settings) -> AsyncIterator[Pool | None]:
     if not settings.database_url:
         yield None
         return
-    async with open_pools(settings) as pools:
+    async with open_pools(settings) as pools, rotating(settings):
         yield pools.write
 
 

@@ -23,16 +23,21 @@ _MOST_TIMESTAMP_DIGITS = 12
 class Verifier:
     """Judges requests by the application's public keys (32 bytes each; several while a key is rotated).
 
-    ``clock`` tells the time in seconds since 1970.
+    ``keys`` that can change are asked for each time. ``clock`` tells the time in seconds since 1970.
     """
 
-    def __init__(self, keys: tuple[bytes, ...], clock: Callable[[], float] = time.time) -> None:
-        if not keys or any(len(key) != 32 for key in keys):
+    def __init__(
+        self, keys: tuple[bytes, ...] | Callable[[], tuple[bytes, ...]], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._keys = keys if callable(keys) else lambda: keys
+        if not self._keys() or any(len(key) != 32 for key in self._keys()):
             raise ValueError("a public key has 32 bytes")
-        self._keys = keys
         self._clock = clock
-        self.refusal = msgspec.json.encode({"error": "bad signature", "public_keys": [key.hex() for key in keys]})
+
+    @property
+    def refusal(self) -> bytes:
         """What a bad signature is answered with. Who sets this up sees by which keys it was judged; they are public."""
+        return msgspec.json.encode({"error": "bad signature", "public_keys": [key.hex() for key in self._keys()]})
 
     def __call__(self, signature: bytes | None, timestamp: bytes | None, body: bytes) -> bool:
         """Whether ``signature`` (hexadecimal) is one of ``timestamp`` and ``body``, made just now. Never raises."""
@@ -47,7 +52,7 @@ class Verifier:
             signed = unhexlify(signature) + timestamp + body
         except ValueError:
             return False
-        return any(_opens(signed, key) for key in self._keys)
+        return any(_opens(signed, key) for key in self._keys())
 
 
 def _opens(signed: bytes, key: bytes) -> bool:

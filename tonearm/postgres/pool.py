@@ -38,6 +38,9 @@ MOST_ATTEMPTS = 10
 COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Two transactions met: the one that is tried again sees what the other did."""
 
+REFUSALS = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+"""The password or the user is not (any more) the right one."""
+
 Connection = Any
 """A connection of asyncpg's, inside a transaction."""
 
@@ -46,19 +49,22 @@ class Pool:
     """Connections to one database; none is opened before it is needed. Use it as an async context manager.
 
     ``statement_cache_size`` is the number of prepared statements that a connection keeps; behind a pooler that gives a
-    connection to another client after each transaction it must be 0.
+    connection to another client after each transaction it must be 0. A ``url`` that can change is asked for at each new
+    connection; ``on_refused`` is awaited when a password is refused, before it is tried once more.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         *,
         timeout: float = TIMEOUT,
         connect_timeout: float = CONNECT_TIMEOUT,
         max_size: int = 10,
         statement_cache_size: int = 100,
+        on_refused: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self._url = url
+        self._url = url if callable(url) else lambda: url
+        self._on_refused = on_refused
         self._timeout = timeout
         self._options: dict[str, Any] = {
             "min_size": 0,
@@ -72,8 +78,18 @@ class Pool:
 
     async def __aenter__(self) -> Pool:
         """Make the pool. Nothing is connected yet."""
-        self._pool = await asyncpg.create_pool(self._url, **self._options)
+        self._pool = await asyncpg.create_pool(self._url(), connect=self._connect, **self._options)
         return self
+
+    async def _connect(self, _: str, **options: Any) -> Any:
+        """A new connection, to where the database is now; who is refused asks once more, as its password may be new."""
+        try:
+            return await asyncpg.connect(self._url(), **options)
+        except REFUSALS:
+            if self._on_refused is None:
+                raise
+            await self._on_refused()
+            return await asyncpg.connect(self._url(), **options)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tonearm.postgres.pool import Pool
+from tonearm.rotation import Rotation
 from tonearm.settings import Settings
 
 RESERVED = 10
@@ -35,10 +36,12 @@ def make_pools(settings: Settings) -> Pools:
     """The pools, still to be opened. Without a replica both are the same."""
     statements = 0 if settings.database_pgbouncer else 100
     size = pool_size(settings)
-    write = Pool(settings.database_url, max_size=size, statement_cache_size=statements)
+    refused = Rotation(settings).refresh
+    write = Pool(lambda: settings.database_url, max_size=size, statement_cache_size=statements, on_refused=refused)
     if not settings.database_read_url:
         return Pools(write, write)
-    return Pools(write, Pool(settings.database_read_url, max_size=size, statement_cache_size=statements))
+    read = Pool(lambda: settings.database_read_url, max_size=size, statement_cache_size=statements, on_refused=refused)
+    return Pools(write, read)
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from tonearm.premium.plans import PLANS, PlanId, shelf
 from tonearm.redis import keys
 from tonearm.redis.client import FAILURES, Client, connect
 from tonearm.redis.shards import agree_on_shard_count
+from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
 from tonearm.telemetry import LOG, announce_ready, set_up_logging
 from tonearm.worker import chores, ends
@@ -133,6 +134,7 @@ async def run(settings: Settings) -> None:
         connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 2) as intake,
         open_till(settings, pools.write, clock=wall_clock) as till,
         make_store(settings) or nullcontext() as store,
+        rotating(settings),
     ):
         base = PlanId(settings.default_plan)
         cache = TermsCache(redis, pools.write, shard_count=settings.shard_count, base=base, local=False)

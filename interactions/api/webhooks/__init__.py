@@ -17,9 +17,9 @@ def routes(pools: Pools, settings: Settings, clock: Callable[[], float]) -> list
 
     found = []
     if settings.discord_public_key:
-        found += discord.routes(pools.write, settings.discord_public_key, clock=clock)
+        found += discord.routes(pools.write, lambda: settings.discord_public_key, clock=clock)
     if settings.stripe_webhook_secrets:
         from interactions.api.webhooks import stripe  # slow to import, so only where it is used
 
-        found += stripe.routes(pools.write, settings.stripe_webhook_secrets, clock=clock)
+        found += stripe.routes(pools.write, lambda: settings.stripe_webhook_secrets, clock=clock)
     return found

@@ -21,8 +21,8 @@ from tonearm.stripe.signatures import is_signed
 PATH = "/webhook-events/stripe"
 
 
-def routes(pool: Pool, secrets: tuple[str, ...], *, clock: Callable[[], float] = time.time) -> list[Route]:
-    """The route of Stripe's webhook. ``secrets`` are those that are live: two while one is rolled.
+def routes(pool: Pool, secrets: Callable[[], tuple[str, ...]], *, clock: Callable[[], float] = time.time) -> list[Route]:
+    """The route of Stripe's webhook. ``secrets`` gives those that are live: two while one is rolled.
 
     An event is answered with 200 once it is kept; 400 answers a bad signature, 413 what is too long, 503 what can't be
     kept.
@@ -34,7 +34,7 @@ def routes(pool: Pool, secrets: tuple[str, ...], *, clock: Callable[[], float] =
         except InvalidInteraction as error:
             return keeping.refused(error)
         header = request.headers.get("stripe-signature", "")
-        if not is_signed(body, header, secrets, clock()):
+        if not is_signed(body, header, secrets(), clock()):
             return JSONResponse({"error": "bad signature"}, 400)
         return await keeping.keep(pool, "stripe", body, now=clock(), status=200)
 

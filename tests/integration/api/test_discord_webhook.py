@@ -18,7 +18,7 @@ EVENT = {"version": 1, "application_id": "1", "type": 1, "event": {"type": "ENTI
 
 
 def client(pool, clock=time.time):
-    app = Starlette(routes=discord.routes(pool, (KEY.verify_key.encode(),), clock=clock))
+    app = Starlette(routes=discord.routes(pool, lambda: (KEY.verify_key.encode(),), clock=clock))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tonearm")
 
 

@@ -36,7 +36,7 @@ def event(n, kind, created, **changes):
 
 async def post(pool, body, secret="whsec_old", age=0, kept_at=time.time):
     header = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(kept_at()) - age)
-    app = Starlette(routes=webhook.routes(pool, SECRETS, clock=kept_at))
+    app = Starlette(routes=webhook.routes(pool, lambda: SECRETS, clock=kept_at))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tonearm") as http:
         return (await http.post(webhook.PATH, content=body, headers={"Stripe-Signature": header})).status_code
 
