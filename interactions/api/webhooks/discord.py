@@ -33,8 +33,9 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 def routes(
     pool: Pool, public_keys: Callable[[], tuple[bytes, ...]], *, clock: Callable[[], float] = time.time
 ) -> list[Route]:
-    """The route of Discord's webhook events, by the ``public_keys`` that hold when one comes. ``clock`` tells the time in
-    seconds since 1970.
+    """The route of Discord's webhook events, by the ``public_keys`` that hold when one comes.
+
+    ``clock`` tells the time in seconds since 1970.
 
     A signed PING or event is answered with an empty 204, an event once it is kept; 401 answers a bad signature, 400 or
     413 what can't be read, 503 what can't be kept.

@@ -21,7 +21,9 @@ from tonearm.stripe.signatures import is_signed
 PATH = "/webhook-events/stripe"
 
 
-def routes(pool: Pool, secrets: Callable[[], tuple[str, ...]], *, clock: Callable[[], float] = time.time) -> list[Route]:
+def routes(
+    pool: Pool, secrets: Callable[[], tuple[str, ...]], *, clock: Callable[[], float] = time.time
+) -> list[Route]:
     """The route of Stripe's webhook. ``secrets`` gives those that are live: two while one is rolled.
 
     An event is answered with 200 once it is kept; 400 answers a bad signature, 413 what is too long, 503 what can't be
