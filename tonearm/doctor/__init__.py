@@ -9,13 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from tonearm.doctor import discord, lavalink, postgres, redis
+from tonearm.doctor import discord, lavalink, redis
 from tonearm.doctor.finding import Finding, Verdict
 from tonearm.envfile import unread
 from tonearm.errors import SettingsError
 from tonearm.settings import DECLARED, PREFIX, Settings, explain, load
-
-MARKS = {Verdict.OK: "ok", Verdict.WARNING: " ?", Verdict.ERROR: "!!"}
 
 
 def main(argv: list[str]) -> int:
@@ -48,10 +46,7 @@ def main(argv: list[str]) -> int:
 
 
 def _text(findings: Sequence[Finding]) -> str:
-    lines = []
-    for finding in findings:
-        lines.append(f"{MARKS[finding.verdict]}  {finding.what}: {finding.found}")
-        lines += [f"    {finding.remedy}"] if finding.remedy else []
+    lines = [str(finding) for finding in findings]
     wrong = sum(finding.verdict is Verdict.ERROR for finding in findings)
     return "\n".join([*lines, "", f"{wrong} of {len(findings)} must be mended." if wrong else "Nothing is wrong."])
 
@@ -92,5 +87,15 @@ async def examine(settings: Settings, words: str = lavalink.WORDS) -> list[Findi
     if settings.lavalink_nodes:
         looks.append(lambda: lavalink.examine(settings, words))
     if settings.database_url:
-        looks.append(lambda: postgres.examine(settings))
+        looks.append(lambda: _postgres(settings))
     return [finding for findings in await asyncio.gather(*(look() for look in looks)) for finding in findings]
+
+
+async def _postgres(settings: Settings) -> list[Finding]:
+    """Its driver is only there where a process needs it."""
+    try:
+        from tonearm.doctor import postgres
+    except ModuleNotFoundError as error:
+        remedy = "Look from where `tonearm api`, `worker` or `voice-node` is installed."
+        return [Finding("PostgreSQL", f"can't be looked at: {error.name} is not installed", remedy, minor=True)]
+    return await postgres.examine(settings)

@@ -18,6 +18,9 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
+MARKS = {Verdict.OK: "ok", Verdict.WARNING: " ?", Verdict.ERROR: "!!"}
+
+
 class Finding(msgspec.Struct, frozen=True):
     """What one check found. ``remedy`` is a sentence where something is wrong; ``minor``: it is no error."""
 
@@ -32,3 +35,8 @@ class Finding(msgspec.Struct, frozen=True):
         if not self.remedy:
             return Verdict.OK
         return Verdict.WARNING if self.minor else Verdict.ERROR
+
+    def __str__(self) -> str:
+        """A line for people, and one more with the remedy."""
+        said = f"{MARKS[self.verdict]}  {self.what}: {self.found}"
+        return f"{said}\n    {self.remedy}" if self.remedy else said

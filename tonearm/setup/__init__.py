@@ -20,8 +20,6 @@ from tonearm.errors import SettingsError
 from tonearm.settings import load
 from tonearm.setup.steps import BOT_TOKEN, PUBLIC_URL, Setup
 
-MARKS = {Verdict.OK: "ok", Verdict.WARNING: " ?", Verdict.ERROR: "!!"}
-
 UNFINISHED = 3
 """The exit code when nothing failed, but the interactions URL is not set yet."""
 
@@ -79,10 +77,7 @@ async def _run(wanted: Setup, api_url: str) -> int:
 
 
 def _tell(finding: Finding) -> Verdict:
-    print(f"{MARKS[finding.verdict]}  {finding.what}: {finding.found}")
-    if finding.remedy:
-        print(f"    {finding.remedy}")
-    sys.stdout.flush()
+    print(finding, flush=True)
     return finding.verdict
 
 

@@ -56,7 +56,7 @@ class Setup:
         return str(self.application["verify_key"])
 
     async def run(self, rest: RestClient) -> AsyncGenerator[Finding, None]:
-        """Every step, in order, until one fails."""
+        """Every step, in order; an error ends it all, and the step that tells of it, right there."""
         for step in (self._know, self._clock, self._keep, self._invite, self._commands, self._reach, self._events):
             async with aclosing(step(rest)) as findings:
                 async for finding in findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import redis.asyncio
 
 from tonearm import doctor
 from tonearm.doctor import examine
-from tonearm.doctor.finding import Finding
+from tonearm.doctor.finding import Finding, Verdict
 from tonearm.settings import DECLARED, PREFIX, load
 
 SECRET = "very-secret"
@@ -130,3 +131,12 @@ def test_only_errors_are_an_exit_code(
     rows = json.loads(capsys.readouterr().out)
     assert [row["verdict"] for row in rows] == [str(finding.verdict) for finding in found]
     assert rows[-1].keys() == {"what", "verdict", "found", "remedy"}
+
+
+async def test_without_a_driver_the_database_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "tonearm.doctor.postgres", raising=False)
+    monkeypatch.delattr(doctor, "postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    finding = (await look(database_url="postgresql://user@127.0.0.1:1/x"))["PostgreSQL"]
+    assert finding.verdict is Verdict.WARNING
+    assert "asyncpg is not installed" in finding.found
