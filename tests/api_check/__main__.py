@@ -14,6 +14,7 @@ import uvicorn
 from interactions.api.app import create_api
 from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
+from playground.stripe.server import SECRET_KEY, StripeDouble
 from tests.support.api.serving import ALL_SCOPES, api_settings
 from tests.support.interactions.stub_node import StubNode
 from tonearm.jobs.job import Result
@@ -24,6 +25,7 @@ from tonearm.redis import guilds
 from tonearm.redis.client import connect
 
 HERE = Path(__file__).parent
+PRICES = ("price_1", "price_2")
 SHORT_S, LONG_S = 90, 600
 """Seconds that the trying may take."""
 
@@ -43,7 +45,7 @@ async def main() -> int:
             await node.own(life_ms=3_600_000)
             doing = asyncio.create_task(do_all(node))
             try:
-                async with listening(database, valkey.url) as url:
+                async with StripeDouble(PRICES) as stripe, listening(database, valkey.url, stripe.url) as url:
                     return await run(url, made.secret, asked.long, asked.seed)
             finally:
                 doing.cancel()
@@ -71,9 +73,18 @@ async def do_all(node: StubNode) -> None:
 
 
 @contextlib.asynccontextmanager
-async def listening(database: str, redis: str):
+async def listening(database: str, redis: str, stripe: str):
     """An API on a port of its own; its URL."""
-    app = create_api(api_settings(database, redis, api_requests_per_minute=1_000_000), stream_seconds=0.02)
+    settings = api_settings(
+        database,
+        redis,
+        api_requests_per_minute=1_000_000,
+        stripe_api_url=stripe,
+        stripe_secret_key=SECRET_KEY,
+        stripe_prices="premium={},pro={}".format(*PRICES),
+        stripe_return_url="https://shop.example",
+    )
+    app = create_api(settings, stream_seconds=0.02)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on", access_log=False))
     serving = asyncio.create_task(server.serve())
     try:
