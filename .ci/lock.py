@@ -14,7 +14,7 @@ from pathlib import Path
 
 FOLDER = Path("requirements")
 EVERYTHING = "dev"
-DEPLOYED = {
+DEPLOYED: dict[str, tuple[str, ...]] = {
     "interactions": ("interactions",),
     "api": ("api",),
     "voice": ("voice",),

@@ -12,7 +12,7 @@ import msgspec
 
 from interactions.discord import respond
 from interactions.memory import Memory
-from interactions.replies import Replies
+from interactions.replies import ReplyPath
 from tonearm.errors import RedisAway
 from tonearm.jobs.errand import AnyJob
 from tonearm.jobs.job import decode_answer
@@ -42,7 +42,7 @@ class Answered(msgspec.Struct, frozen=True):
 class Answering:
     """Waits for the answers of jobs, at most ``inline_reply_ms``; 0 never waits."""
 
-    def __init__(self, memory: Memory, replies: Replies, inline_reply_ms: int) -> None:
+    def __init__(self, memory: Memory, replies: ReplyPath, inline_reply_ms: int) -> None:
         self._memory = memory
         self._replies = replies
         self._inline_reply_ms = inline_reply_ms
@@ -60,18 +60,17 @@ class Answering:
         if window_ms <= 0 or not self._replies.listening:
             handed = await self._memory.hand_over(job, 0)
             return self._answered(job, handed.answer, again=handed.again, deferred=handed.deferred)
-        future = self._replies.expect(job.id)
-        timer = asyncio.get_running_loop().call_later(window_ms / 1000, _give_up, future)
+        end = asyncio.get_running_loop().time() + window_ms / 1000
+        expected = self._replies.expect(job)
         try:
             handed = await self._memory.hand_over(job, window_ms)
             answer = handed.answer
             if answer is None and not handed.deferred:
-                answer = await future
+                answer = await expected.until(end)
                 if answer is None:
                     answer = await self._claim(job, age_ms + window_ms)
         finally:
-            timer.cancel()
-            self._replies.forget(job.id, future)
+            expected.forget()
         return self._answered(job, answer, again=handed.again, deferred=handed.deferred)
 
     async def _claim(self, job: AnyJob, age_ms: int) -> bytes | None:
@@ -91,8 +90,3 @@ class Answering:
         # deferred, or answered with a sentence because Redis broke off, the edit is what shows it: it stays owed.
         body = respond.answer(decode_answer(answer), component=component)
         return Answered(body, "seen" if again else "inline", confirm=not (again or deferred))
-
-
-def _give_up(future: asyncio.Future[bytes | None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from interactions.answering import Answering
 from interactions.commands import catalogue
 from interactions.discord.endpoint import Endpoint
+from interactions.discord.handling import CommandHandling
 from interactions.discord.verify import Verifier
 from interactions.memory import Memory
 from interactions.replies import Replies
@@ -44,14 +44,8 @@ def create_app(
     client = redis if redis is not None else connect_shared(settings.redis_url)
     memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
     replies = Replies(client, memory)
-    endpoint = Endpoint(
-        Verifier(lambda: settings.discord_public_key, clock),
-        catalogue(),
-        memory,
-        Answering(memory, replies, settings.inline_reply_ms),
-        replies.channel,
-        clock,
-    )
+    handling = CommandHandling(catalogue(), memory, replies, inline_reply_ms=settings.inline_reply_ms, clock=clock)
+    endpoint = Endpoint(Verifier(lambda: settings.discord_public_key, clock), lambda: handling, clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

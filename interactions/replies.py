@@ -1,15 +1,20 @@
-"""Answers as they are published: one standing subscription for the whole process."""
+"""Answers as they are published: one standing subscription for the whole process.
+
+Where a process may freeze at any time there is none: see :mod:`interactions.reply_lists`, which is asked the same way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
+from typing import Protocol
 
 from redis.asyncio.client import PubSub
 
 from interactions.memory import Memory
 from tonearm.errors import RedisAway, Refused
+from tonearm.jobs.errand import AnyJob
 from tonearm.redis import keys
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
 from tonearm.telemetry import context
@@ -23,14 +28,38 @@ RECONNECT_AFTER = (0.1, 0.25, 0.5, 1.0)
 """Seconds to wait before each further try; the last one is kept."""
 
 
+class Expected(Protocol):
+    """The answer to come of a job."""
+
+    async def until(self, end: float) -> bytes | None:
+        """The answer; ``None`` where it isn't heard before ``end``, a time of the event loop."""
+
+    def forget(self) -> None:
+        """Nobody waits any more."""
+
+
+class ReplyPath(Protocol):
+    """A way on which answers come. ``to`` is what a job is told of it."""
+
+    @property
+    def to(self) -> str: ...
+
+    @property
+    def listening(self) -> bool:
+        """Whether an answer that is told now would be heard."""
+
+    def expect(self, job: AnyJob) -> Expected:
+        """Ask before the job is handed over, and have it forgotten afterwards."""
+
+
 class Replies:
     """Who waits for which answer in this process.
 
-    ``channel`` is where it listens. A message that nobody waits for is dropped: its answer is in Redis too.
+    ``to`` is the channel where it listens. A message that nobody waits for is dropped: its answer is in Redis too.
     """
 
     def __init__(self, redis: Client, memory: Memory) -> None:
-        self.channel = keys.reply_channel(secrets.token_hex(8))
+        self.to = keys.reply_channel(secrets.token_hex(8))
         self._redis = redis
         self._memory = memory
         self._waiting: dict[bytes, list[asyncio.Future[bytes | None]]] = {}
@@ -47,19 +76,9 @@ class Replies:
         """Returns once the subscription stands."""
         await self._listening.wait()
 
-    def expect(self, job: str) -> asyncio.Future[bytes | None]:
-        """The answer to come of ``job``. Ask before the job is handed over; :meth:`forget` it afterwards."""
-        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(job.encode(), []).append(future)
-        return future
-
-    def forget(self, job: str, future: asyncio.Future[bytes | None]) -> None:
-        """Nobody waits on ``future`` any more."""
-        name = job.encode()
-        waiting = self._waiting[name]
-        waiting.remove(future)
-        if not waiting:
-            del self._waiting[name]
+    def expect(self, job: AnyJob) -> Expected:
+        """The answer to come of ``job``."""
+        return _Heard(self._waiting, job.id.encode())
 
     def hear(self, message: bytes) -> None:
         """``message``, ``<job id> <answer>``, goes to all who wait for it."""
@@ -88,7 +107,7 @@ class Replies:
         pubsub = self._redis.pubsub()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await pubsub.subscribe(self.channel)
+                await pubsub.subscribe(self.to)
                 await pubsub.parse_response(block=True)  # that the subscription stands
             self._heard = True
             self._listening.set()
@@ -114,3 +133,34 @@ class Replies:
         except TimeoutError:
             if not period.expired():
                 raise
+
+
+class _Heard:
+    """One who waits, among all who do."""
+
+    __slots__ = ("_all", "_future", "_job", "_loop")
+
+    def __init__(self, waiting: dict[bytes, list[asyncio.Future[bytes | None]]], job: bytes) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[bytes | None] = self._loop.create_future()
+        self._all = waiting
+        self._job = job
+        waiting.setdefault(job, []).append(self._future)
+
+    async def until(self, end: float) -> bytes | None:
+        timer = self._loop.call_at(end, _give_up, self._future)
+        try:
+            return await self._future
+        finally:
+            timer.cancel()
+
+    def forget(self) -> None:
+        waiting = self._all[self._job]
+        waiting.remove(self._future)
+        if not waiting:
+            del self._all[self._job]
+
+
+def _give_up(future: asyncio.Future[bytes | None]) -> None:
+    if not future.done():
+        future.set_result(None)

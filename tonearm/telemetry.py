@@ -1,5 +1,8 @@
 """Logs and metrics: set up once a process, declared here and nowhere else.
 
+Where a process is scraped, the metrics are prometheus_client's; a function on AWS Lambda writes them as log lines
+(:mod:`tonearm.aws.emf`), and imports nothing else for it.
+
 Labels are bounded: never a guild, a user or a job. Names and units follow Prometheus' conventions (Prometheus'
 documentation, *Metric and label naming*). Never logged: tokens, keys, passwords, what people typed.
 """
@@ -8,11 +11,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+ON_LAMBDA = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+"""Whether this process is a function on AWS Lambda, which says so to all of them."""
+
+if TYPE_CHECKING or not ON_LAMBDA:
+    from prometheus_client import Counter, Gauge, Histogram
+else:
+    from tonearm.aws.emf import Counter, Gauge, Histogram
 
 INTERACTIONS = Counter("tonearm_interactions_total", "Interactions by command and outcome.", ["command", "outcome"])
 ANSWER_SECONDS = Histogram(
@@ -121,7 +132,7 @@ def set_up_logging(log_format: str, *, level: int = logging.INFO) -> None:
         JsonFormatter() if log_format == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for noisy in ("discord", "wavelink", "aiohttp.access", "httpx"):
+    for noisy in ("discord", "wavelink", "aiohttp.access", "httpx", "mangum"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -138,4 +149,7 @@ def announce_ready(**values: object) -> None:
 
 def exposition() -> tuple[bytes, str]:
     """The metrics of this process in Prometheus' text format, and its content type."""
+    from prometheus_client import REGISTRY
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

@@ -27,6 +27,7 @@ from interactions.api.parts import Parts
 from interactions.api.shell import Shell
 from interactions.memory import Memory
 from interactions.replies import Replies
+from interactions.reply_lists import ReplyLists
 from tonearm.errors import Problem, TonearmError
 from tonearm.postgres.pools import Pools
 from tonearm.redis.client import Client
@@ -35,6 +36,9 @@ from tonearm.settings import Settings
 from tonearm.telemetry import exposition
 
 LOG = logging.getLogger("tonearm.api")
+
+NEEDED = ("redis_url", "database_url")
+"""Settings that must be there."""
 
 STREAM_SECONDS = 300.0
 """How long a stream of events lasts; who listens on connects again, from where it was."""
@@ -55,16 +59,18 @@ def create_api(
 
     ``redis`` and ``pools`` stay the caller's to close. ``clock`` tells the time in seconds since 1970. ``on_fatal`` is
     told when the process should end, and why. ``stream_seconds`` is how long a stream of events lasts at most; 0 where
-    there can be none. Without a lifespan no job's result is waited for. ``app.state.parts`` has what it works with.
+    the process freezes between requests: there can be none, and a job's result is waited for on a list. Else, without a
+    lifespan, no result is waited for. ``app.state.parts`` has what it works with.
     """
     client = redis if redis is not None else connect_shared(settings.redis_url)
     memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
+    heard = Replies(client, memory)
     parts = Parts(
         settings,
         redis=client,
         pools=pools,
         memory=memory,
-        replies=Replies(client, memory),
+        replies=heard if stream_seconds > 0 else ReplyLists(client, settings.shard_count),
         clock=lambda: datetime.fromtimestamp(clock(), UTC),
         stream_seconds=stream_seconds,
     )
@@ -73,7 +79,7 @@ def create_api(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await parts.start()
         hearing = (
-            asyncio.create_task(parts.replies.run(), name="results"),
+            asyncio.create_task(heard.run(), name="results"),
             asyncio.create_task(parts.keyring.listen(), name="revoked keys"),
         )
         try:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from interactions.memory import Memory
-from interactions.replies import Replies
+from interactions.replies import ReplyPath
 from tonearm.aws.opening import make_store
 from tonearm.cache import TermsCache
 from tonearm.errors import RedisAway
@@ -51,7 +51,7 @@ class Parts:
         redis: Client,
         pools: Pools | None,
         memory: Memory,
-        replies: Replies,
+        replies: ReplyPath,
         clock: Callable[[], datetime],
         stream_seconds: float,
     ) -> None:

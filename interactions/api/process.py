@@ -7,12 +7,10 @@ import asyncio
 
 import uvloop
 
-from interactions.api.app import create_api
+from interactions.api.app import NEEDED, create_api
 from interactions.process import serve_app
 from tonearm import settings as tonearm_settings
 from tonearm.telemetry import set_up_logging
-
-NEEDED = ("redis_url", "database_url")
 
 
 def main(argv: list[str]) -> int:

@@ -1,46 +1,36 @@
 """POST /interactions: raw ASGI, because every request of Discord runs through it.
 
-The order: read (bounded), verify, decode, route, hand over and wait, respond, confirm. Whatever happens to a signed
-interaction, its person gets a response with a sentence.
+The order: read (bounded), verify, decode, have it handled, respond, confirm. A PING needs nothing more than what is
+imported here, so a function that has just been started answers it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from prometheus_client import Counter
-from starlette.types import Receive, Scope, Send
 
-from interactions.answering import VOID_AFTER_MS, Answering
-from interactions.commands import Catalogue
-from interactions.commands.declare import Button, Command
-from interactions.commands.forms import Form
 from interactions.discord import respond
-from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, ModalSubmitted, Ping, decode
-from interactions.discord.route import Target, label, route
+from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, Ping, decode
 from interactions.discord.verify import Verifier
-from interactions.memory import Memory
 from tonearm.discord.snowflake import made_ms
-from tonearm.errors import Away, InvalidInteraction, RedisAway, Refused
-from tonearm.jobs.errand import AnyErrand, AnyJob, ErrandJob
-from tonearm.jobs.job import Job, Reply
-from tonearm.music.actions import AnyAction
-from tonearm.sentences import Sentence
-from tonearm.telemetry import ANSWER_SECONDS, ANSWERS, INTERACTIONS, context
+from tonearm.errors import InvalidInteraction, RedisAway
+from tonearm.telemetry import ANSWER_SECONDS, ANSWERS, INTERACTIONS
 
-LOG = logging.getLogger("tonearm.interactions")
+if TYPE_CHECKING:
+    from prometheus_client import Counter
+    from starlette.types import Receive, Scope, Send
+
+    from tonearm.jobs.errand import AnyJob
 
 BODY_TIMEOUT = 2.0
 """Seconds within which a body that comes in pieces has to be here."""
 
 _Headers = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
-_TRACE_LENGTH = 55
 
 
 class Handled(msgspec.Struct, frozen=True):
@@ -52,24 +42,35 @@ class Handled(msgspec.Struct, frozen=True):
     confirm: AnyJob | None = None
 
 
+class Handling(Protocol):
+    """What becomes of an interaction that is neither a PING nor an autocompletion."""
+
+    async def handle(self, interaction: Interaction, trace: bytes | None) -> Handled:
+        """Never raises: whoever sent it gets a sentence."""
+
+    def label(self, interaction: Interaction) -> str:
+        """Its name among the metrics: bounded, whatever is sent."""
+
+    async def confirm(self, job: AnyJob) -> None:
+        """The response with the answer of ``job`` is written.
+
+        Raises:
+            RedisAway: Redis doesn't answer; the answer will be edited in once more, which changes nothing.
+        """
+
+
 class Endpoint:
-    """The ASGI application behind ``POST /interactions``. ``clock`` tells the time in seconds since 1970."""
+    """The ASGI application behind ``POST /interactions``.
+
+    ``handling`` is asked for when it is first needed. ``clock`` tells the time in seconds since 1970.
+    """
 
     def __init__(
-        self,
-        verifier: Verifier,
-        catalogue: Catalogue,
-        memory: Memory,
-        answering: Answering,
-        reply_channel: str,
-        clock: Callable[[], float] = time.time,
+        self, verifier: Verifier, handling: Callable[[], Handling], clock: Callable[[], float] = time.time
     ) -> None:
         self._verified = verifier
         self._bad_signature = Handled(verifier.refusal, "bad_signature", 401)
-        self._catalogue = catalogue
-        self._memory = memory
-        self._answering = answering
-        self._reply_channel = reply_channel
+        self._handling = handling
         self._clock = clock
         self._counters = _Counters()
 
@@ -87,7 +88,7 @@ class Endpoint:
             body = await _read(receive)
         except InvalidInteraction as error:
             self._counters.count("unknown", "invalid")
-            await _send(send, _problem(error), closing=True)
+            await _send(send, problem(error), closing=True)
             return
         if body is None:  # whoever asked is gone
             return
@@ -99,72 +100,34 @@ class Endpoint:
             interaction = decode(body)
         except InvalidInteraction as error:
             self._counters.count("unknown", "invalid")
-            await _send(send, _problem(error))
+            await _send(send, problem(error))
             return
-        await self._answer(interaction, trace, receive, send)
+        if type(interaction) is Ping:
+            await self._respond(send, _PONG, interaction, "ping")
+        elif type(interaction) is ChoicesWanted:
+            await self._respond(send, _NO_CHOICES, interaction, "unknown")
+        else:
+            await self._answer(self._handling(), interaction, trace, receive, send)
 
-    async def _answer(self, interaction: Interaction, trace: bytes | None, receive: Receive, send: Send) -> None:
-        handled = await self._handle(interaction, trace)
+    async def _answer(
+        self, handling: Handling, interaction: Interaction, trace: bytes | None, receive: Receive, send: Send
+    ) -> None:
+        handled = await handling.handle(interaction, trace)
         job = handled.confirm
         # A response to a closed connection is written nowhere, and the answer stays owed.
         if job is not None and _is_gone(receive):
             job = None
-        await _send(send, handled)
-        ANSWER_SECONDS.observe(max(0.0, self._clock() - made_ms(interaction.id) / 1000))
-        self._counters.count(_name(self._catalogue, interaction), handled.outcome)
+        await self._respond(send, handled, interaction, handling.label(interaction))
         if job is not None:
             try:
-                await self._memory.confirm(job)
+                await handling.confirm(job)
             except RedisAway:
                 ANSWERS.labels("unconfirmed").inc()
 
-    async def _handle(self, interaction: Interaction, trace: bytes | None) -> Handled:
-        if type(interaction) is Ping:
-            return _PONG
-        if type(interaction) is ChoicesWanted:
-            return _NO_CHOICES
-        try:
-            age_ms = int(self._clock() * 1000) - made_ms(interaction.id)
-            if age_ms > VOID_AFTER_MS:
-                return Handled(respond.sentence(Sentence.TOO_LATE.format(seconds=age_ms // 1000)), "void")
-            target = route(self._catalogue, self._memory, interaction)
-            result = target.declared.handler(target.call, **target.arguments)
-            if isinstance(result, Coroutine):
-                return Handled(_shown(target, await result), "read")
-            if isinstance(result, Form):
-                return Handled(respond.form(result.declaration()), "answered")
-            job = self._job(interaction, target, result, trace)
-            answered = await self._answering.answer(job, age_ms)
-            return Handled(answered.body, answered.outcome, confirm=job if answered.confirm else None)
-        except Refused as refusal:
-            return Handled(respond.sentence(str(refusal)), "refused")
-        except Away as away:
-            LOG.warning("not done", extra=context(interaction=interaction.id, error=away.detail))
-            return Handled(respond.sentence(str(away)), "away")
-        except InvalidInteraction as error:
-            return _problem(error)
-        except Exception:
-            LOG.exception("an interaction failed", extra=context(interaction=interaction.id))
-            return Handled(respond.sentence(Sentence.INTERNAL.format(id=interaction.id)), "failed")
-
-    def _job(
-        self, interaction: Interaction, target: Target, action: AnyAction | AnyErrand, trace: bytes | None
-    ) -> AnyJob:
-        declared, call = target.declared, target.call
-        reply = Reply(
-            interaction.application_id,
-            interaction.token,
-            self._reply_channel,
-            private=isinstance(declared, Command) and declared.private,
-            component=isinstance(declared, Button)
-            or (isinstance(interaction, ModalSubmitted) and interaction.message is not None),
-        )
-        id = f"i:{interaction.id}"
-        traced = trace.decode() if trace is not None and len(trace) == _TRACE_LENGTH and trace.isascii() else None
-        about = (declared.valid_ms, reply, traced)
-        if isinstance(action, AnyErrand):
-            return ErrandJob(id, call.guild, call.user, call.channel, action, *about)
-        return Job(id, call.guild, call.user, call.channel, action, *about)
+    async def _respond(self, send: Send, handled: Handled, interaction: Interaction, label: str) -> None:
+        await _send(send, handled)
+        ANSWER_SECONDS.observe(max(0.0, self._clock() - made_ms(interaction.id) / 1000))
+        self._counters.count(label, handled.outcome)
 
 
 class _Counters:
@@ -178,20 +141,6 @@ class _Counters:
         if child is None:
             child = self._children[command, outcome] = INTERACTIONS.labels(command, outcome)
         child.inc()
-
-
-def _shown(target: Target, message: dict[str, Any]) -> bytes:
-    declared = target.declared
-    if isinstance(declared, Command):
-        return respond.message(message, private=declared.private)
-    assert isinstance(declared, Button)
-    return respond.message(message, private=True, updates=declared.updates)
-
-
-def _name(catalogue: Catalogue, interaction: Interaction) -> str:
-    if type(interaction) is Ping:
-        return "ping"
-    return label(catalogue, interaction)
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -245,7 +194,8 @@ def _is_gone(receive: Receive) -> bool:
     return False
 
 
-def _problem(error: InvalidInteraction) -> Handled:
+def problem(error: InvalidInteraction) -> Handled:
+    """What a body that is no interaction is answered with."""
     return Handled(msgspec.json.encode({"error": str(error)}), "invalid", error.status)
 
 

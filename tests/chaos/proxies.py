@@ -43,6 +43,7 @@ class Proxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._delay = 0.0
+        self._age = 0
         self.port = 0
 
     @property
@@ -72,6 +73,11 @@ class Proxy:
             self._refuse()
         elif self._server is None:
             await self._listen()
+
+    def forget(self) -> None:
+        """Connections that are open now swallow what is sent, as behind a firewall that has forgotten them; new ones
+        pass."""
+        self._age += 1
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port, backlog=BACKLOG)
@@ -113,8 +119,11 @@ class Proxy:
         return None
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        age = self._age
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
+                if age != self._age:
+                    continue
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 await self._passing.wait()

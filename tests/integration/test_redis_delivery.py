@@ -156,7 +156,7 @@ class HttpSide:
 
     def job(self, guild: int, user: int = 7) -> Job:
         number = next(_numbers)
-        return Job(f"i:{number}", guild, user, 9, Pause(), 60_000, Reply(1, "token", self.replies.channel))
+        return Job(f"i:{number}", guild, user, 9, Pause(), 60_000, Reply(1, "token", self.replies.to))
 
     async def ask(self, job: Job) -> str:
         """How it was answered."""
@@ -291,13 +291,12 @@ async def test_twenty_wait_and_another_guild_does_not_notice(voice: VoiceSide, h
     async def ask() -> float:
         job = http.job(quiet, next(users))
         began = time.perf_counter()
-        future = http.replies.expect(job.id)
+        expected = http.replies.expect(job)
         try:
             await hand_over(http.redis, job, shard_count=SHARDS, window_ms=2_000, guild_limit=FREE)
-            async with asyncio.timeout(2):
-                await future
+            assert await expected.until(asyncio.get_running_loop().time() + 2) is not None
         finally:
-            http.replies.forget(job.id, future)
+            expected.forget()
         return time.perf_counter() - began
 
     alone: list[float] = []

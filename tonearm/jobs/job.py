@@ -17,9 +17,10 @@ CONTROL_VALID_MS = 20_000
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the answer of an interaction reaches its person.
 
-    ``to`` is the pub/sub channel on which the process that took the interaction waits. ``private`` is the visibility
-    that a deferral of it has; ``component`` tells an edit of the message with the button from a new message.
-    ``text_channel`` is where a lasting answer is posted when the token has died; 0 for nowhere.
+    ``to`` is the pub/sub channel on which the process that took the interaction waits, or
+    :data:`tonearm.redis.keys.BY_LIST`. ``private`` is the visibility that a deferral of it has; ``component`` tells an
+    edit of the message with the button from a new message. ``text_channel`` is where a lasting answer is posted when
+    the token has died; 0 for nowhere.
     """
 
     application: int

@@ -119,7 +119,7 @@ async def commit(
 
     Without ``change`` only the answer and the acknowledgement are written (a refusal). ``before`` is what the change
     was made from. ``dead`` tells of a job that is not done, and goes to the dead letters. ``result`` is kept for an
-    hour and told on the channel ``result_to``: no answer is owed to an interaction then. The history grows to
+    hour and told where ``result_to`` says: no answer is owed to an interaction then. The history grows to
     ``kept_history`` tracks; one that is longer stays so, as a lesser plan takes nothing away.
 
     Raises:
@@ -176,6 +176,7 @@ async def commit(
             keys.outbox(shard),
             keys.active(shard),
             keys.dead(shard),
+            keys.reply_list(shard, id),
         ],
         args,
     )

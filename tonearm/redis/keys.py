@@ -183,3 +183,12 @@ def user_limit(shard: int, guild: int, user: int) -> str:
 def reply_channel(process: str) -> str:
     """Pub/sub channel on which a process of the HTTP side hears answers; a message is ``<job id> <answer>``."""
     return f"reply:{process}"
+
+
+BY_LIST = "list"
+"""In place of a pub/sub channel: who waits for an answer takes it from :func:`reply_list`."""
+
+
+def reply_list(shard: int, job: str) -> str:
+    """LIST with the answer of a job, for 10 s: where a process may freeze, and so can't keep a subscription."""
+    return f"{record(shard, job)}:reply"

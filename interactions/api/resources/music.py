@@ -164,7 +164,7 @@ async def _do(call: Call, action: AnyAction, valid_ms: int = CONTROL_VALID_MS) -
         seen.player.text_channel or channel,
         action,
         valid_ms,
-        result_to=call.parts.replies.channel,
+        result_to=call.parts.replies.to,
         voice_channel=int(wish.voice_channel_id) if wish.voice_channel_id else WHERE_IT_PLAYS,
     )
     preferred = _preferred_wait(call.headers.get("prefer", ""))
@@ -178,21 +178,18 @@ async def _do(call: Call, action: AnyAction, valid_ms: int = CONTROL_VALID_MS) -
 
 async def _hand_over(call: Call, job: Job, wait_s: float) -> Result | None:
     """How the job ended, if it did within ``wait_s``."""
-    replies = call.parts.replies
-    future = replies.expect(job.id)
+    end = asyncio.get_running_loop().time() + wait_s
+    expected = call.parts.replies.expect(job)
     try:
         handed = await call.parts.memory.hand_over(job, max(0, int(wait_s * 1000)))
-        if handed.answer is not None:
-            return decode_result(handed.answer)
-        if wait_s > 0:
-            await asyncio.wait((future,), timeout=wait_s)
-        told = future.result() if future.done() else None
+        told = handed.answer
+        if told is None and wait_s > 0:
+            told = await expected.until(end)
         return decode_result(told) if told is not None else None
     except Refused as refusal:
         raise _refused(refusal) from None
     finally:
-        replies.forget(job.id, future)
-        future.cancel()
+        expected.forget()
 
 
 def _refused(refusal: Refused) -> Problem:

@@ -80,7 +80,7 @@ async def serving(
         api_settings(database_url, redis_url, **others), clock=clock or Clock(), stream_seconds=stream_seconds
     )
     async with app.router.lifespan_context(app):
-        if listening:
+        if listening and stream_seconds > 0:
             await app.state.parts.replies.wait_until_listening()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tonearm") as client:
             client.app = app

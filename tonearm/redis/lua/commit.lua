@@ -1,9 +1,9 @@
 -- One step of a guild, all of it or nothing: state, queue, history, log, answer, acknowledgement.
 -- KEYS 1 lease  2 record  3 jobs  4 waiting  5 player  6 queue  7 entries  8 history  9 log  10 outbox
---      11 active guilds  12 dead letters
+--      11 active guilds  12 dead letters  13 list for the answer
 -- ARGV 1 token  2 id  3 stream entry ('' for an event)  4 state ('' to keep)  5 play  6 log entry ('' for none)
 --      7 played ('' for none)  8 clear  9 take first  10 prepended  11 appended  12 answer ('' for none)
---      13 reply ('' for none: then the answer is a result, which nobody is owed)  14 channel  15 record's life (ms)  16 kept history  17 kept log
+--      13 reply ('' for none: then the answer is a result, which nobody is owed)  14 channel ('list': the list)  15 record's life (ms)  16 kept history  17 kept log
 --      18 grace before an unconfirmed answer is edited in (ms)  19 guild  20 should be in a channel  21 dead letter ('' for none)
 --      22 kept dead letters  23 forget the guild, then id and entry of each prepended and appended one
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return {'lost'} end
@@ -13,6 +13,15 @@ local function finish()
     redis.call('XACK', KEYS[3], 'voice', ARGV[3])
     redis.call('XDEL', KEYS[3], ARGV[3])
     redis.call('SREM', KEYS[4], ARGV[2])
+  end
+end
+
+local function tell()
+  if ARGV[14] == 'list' then
+    redis.call('RPUSH', KEYS[13], ARGV[12])
+    redis.call('PEXPIRE', KEYS[13], 10000)
+  elseif ARGV[14] ~= '' then
+    redis.call('PUBLISH', ARGV[14], ARGV[2] .. ' ' .. ARGV[12])
   end
 end
 
@@ -63,7 +72,7 @@ if ARGV[21] ~= '' then redis.call('XADD', KEYS[12], 'MAXLEN', ARGV[22], '*', 'd'
 redis.call('HSET', KEYS[2], 'done', '1')
 if ARGV[12] ~= '' and ARGV[13] == '' then
   redis.call('HSET', KEYS[2], 'answer', ARGV[12])
-  if ARGV[14] ~= '' then redis.call('PUBLISH', ARGV[14], ARGV[2] .. ' ' .. ARGV[12]) end
+  tell()
 elseif ARGV[12] ~= '' then
   redis.call('HSET', KEYS[2], 'answer', ARGV[12], 'reply', ARGV[13])
   if record[2] == '1' then
@@ -71,7 +80,7 @@ elseif ARGV[12] ~= '' then
     redis.call('ZADD', KEYS[10], time[1] * 1000 + ARGV[18], ARGV[2])
   else
     redis.call('ZADD', KEYS[10], (record[3] or 0) + ARGV[18], ARGV[2])
-    redis.call('PUBLISH', ARGV[14], ARGV[2] .. ' ' .. ARGV[12])
+    tell()
   end
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[15])
