@@ -11,7 +11,7 @@ from deploy_manifests import NAME, Object, System, Workload, environment, load, 
 from deploy_pods import is_ours
 from prometheus_client import REGISTRY
 
-import interactions.api.process
+import interactions.api.app
 import interactions.process
 import tonearm.telemetry  # its metrics are to be known
 import tonearm.worker.process
@@ -26,7 +26,7 @@ CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding")
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "interactions": interactions.process.NEEDED,
-    "api": interactions.api.process.NEEDED,
+    "api": interactions.api.app.NEEDED,
     "worker": tonearm.worker.process.NEEDED,
     "voice-node": voice_nodes.process.NEEDED,
     "migrate": ("database_url",),

@@ -65,15 +65,15 @@ def compile_lock(output: Path, *, pins: Path, upgrade: bool) -> int:
 
     What is locked is told by the name of the file; ``pins`` is the lock that all others agree with.
     """
-    uv = Path(sys.executable).with_name("uv")
+    uv = str(Path(sys.executable).with_name("uv"))
     name = output.stem
     extras = [f"--extra={extra}" for extra in DEPLOYED.get(name, (name,))]
     what = ["--group", name] if name == BUILD else [*extras, "pyproject.toml"]
-    agreement = [] if output == pins else ["--no-annotate", "--constraint", pins]
+    agreement = [] if output == pins else ["--no-annotate", "--constraint", str(pins)]
     return subprocess.run(  # noqa: S603
         [
             *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
-            *("--no-header", *what, "--output-file", output, *agreement),
+            *("--no-header", *what, "--output-file", str(output), *agreement),
             *(["--upgrade"] if upgrade else []),
         ],
         env={**os.environ, **index_of_pip()},
