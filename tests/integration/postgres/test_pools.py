@@ -11,7 +11,7 @@ from playground.stores.postgres import Postgres
 from tests.support.voice_nodes import metric
 from tonearm.errors import Conflict
 from tonearm.music.guild_settings import GuildSettings
-from tonearm.postgres import api_keys, grants, guild_settings, outgoing, receipts, trials
+from tonearm.postgres import api_keys, grants, guild_settings, guild_tasks, outgoing, receipts, trials
 from tonearm.postgres.pool import MOST_ATTEMPTS, Connection, Pool
 from tonearm.postgres.pools import MOST, open_pools, pool_size
 from tonearm.settings import Settings, load
@@ -112,6 +112,9 @@ from generate_series(1, 20000) n;
 insert into webhook_endpoints (id, url, created_at) values ('a', '', now());
 insert into webhook_deliveries (id, endpoint_id, event_id, type, body, created_at, next_at, delivered_at)
 select n::text, 'a', n::text, '', '', now(), now(), case when n > 10 then now() end from generate_series(1, 20000) n;
+insert into guild_tasks (id, kind, guild_id, state, work, requested_at, next_at, finished_at, expires_at)
+select n::text, 'export', n, case when n > 10 then 'done' else 'queued' end, '{}', now(), now(), now(),
+    now() + n * interval '1 minute' from generate_series(1, 20000) n;
 insert into trial_marks (mark) select sha256(n::text::bytea) from generate_series(1, 20000) n;
 insert into errands_done (id, answer, done_at) select n::text, '', now() from generate_series(1, 20000) n;
 insert into idempotency (key_id, key, fingerprint, locked_until, expires_at)
@@ -144,6 +147,11 @@ HOT: list[tuple[str, str, tuple[object, ...]]] = [
     ("api_keys", api_keys._BY_HASH, (b"x" * 32,)),
     ("webhook_receipts", receipts._CLAIM, (T0, T0, 10)),
     ("webhook_deliveries", outgoing._CLAIM, (T0, T0, 10)),
+    ("guild_tasks", guild_tasks._CLAIM, (T0, T0)),
+    ("guild_tasks", guild_tasks._ONE, ("5", 5, "export")),
+    ("guild_tasks", guild_tasks._PAGE, (5, "export", 2**62, 10)),
+    ("guild_tasks", guild_tasks._OPEN, (5, "export", T0)),
+    ("guild_tasks", guild_tasks._EXPIRED, (T0, 10)),
     ("trial_marks", trials._USED, (b"x" * 32, b"y" * 32)),
     ("errands_done", "select answer from errands_done where id = $1", ("5",)),
     ("idempotency", "select * from idempotency where key_id = $1 and key = $2", ("k", "5")),
