@@ -38,6 +38,6 @@ async def serve(host: str, port: int, *, ready: Callable[[], bool]) -> AsyncIter
         site = web.TCPSite(runner, host, port)
         await site.start()
         bound = runner.addresses[0][1]
-        yield f"http://{host}:{bound}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
     finally:
         await runner.cleanup()

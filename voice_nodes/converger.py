@@ -252,8 +252,8 @@ class Converger:
         guild = self._gateway.get_guild(self._guild)
         self._applied = None
         if guild is None or guild.me is None:
-            return
-        if self._sound.link(self._guild) is not None or self._gateway.caller_channel(self._guild, guild.me.id):
+            await self._sound.drop(self._guild)  # The bot was removed, and so is in no channel.
+        elif self._sound.link(self._guild) is not None or self._gateway.caller_channel(self._guild, guild.me.id):
             await self._sound.leave(guild)
 
     async def _be_in(self, channel: int) -> bool:

@@ -283,14 +283,18 @@ class Sound:
     async def leave(self, guild: discord.Guild) -> None:
         """Be in no channel of ``guild``, on both sides. What can't be reached is left to run out."""
         assert self._client is not None
-        link = self.link(guild.id)
-        if link is not None:
-            link.forget()
-            await self._destroy_old(self._station(link.node), guild.id)
+        await self.drop(guild.id)
         try:
             await self._client.send_voice_state(guild, None)
         except DiscordAway as error:
             LOG.info("The channel was not left: %r", error.detail, extra=context(guild=guild.id))
+
+    async def drop(self, guild: int) -> None:
+        """Have no player for ``guild``, whatever channel the bot is in."""
+        link = self.link(guild)
+        if link is not None:
+            link.forget()
+            await self._destroy_old(self._station(link.node), guild)
 
     async def _destroy_old(self, station: Station | None, guild: int) -> None:
         """Also the only way to free a player that hangs while it connects to voice. A server that does not answer

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import wavelink
 
-from tonearm.errors import LavalinkAway
+from tonearm.errors import LavalinkAway, LeaseLost
 from tonearm.redis import guilds
 from tonearm.redis.client import FAILURES, Client
 from tonearm.telemetry import LOG, ORPHANS, context
@@ -56,10 +56,20 @@ class Reconciler:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled.
+
+        Raises:
+            LeaseLost: the lease has run out.
+        """
         while True:
             await self._sleep(self._every * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, guards nothing
-            await self.look()
+            try:
+                await self.look()
+            except LeaseLost:
+                raise
+            except Exception:
+                # What breaks here is looked at again in a minute; the shard goes on.
+                LOG.exception("Not reconciled", extra=context(shard=self._shard))
 
     async def look(self) -> None:
         """Wake every guild of which something is, or should be, in a voice channel; compare what each server plays."""

@@ -131,8 +131,12 @@ class Saver:
                 changed[guild] = None
                 self._written.pop(guild, None)
             elif not found.unavailable and found.me is not None:
-                reduced = self._gateway.snapshot(found)
-                fingerprint = hash(msgspec.json.encode(reduced))
+                try:
+                    reduced = self._gateway.snapshot(found)
+                    fingerprint = hash(msgspec.json.encode(reduced))
+                except Exception:
+                    LOG.exception("What is known of a guild can't be saved", extra=context(guild=guild))
+                    continue
                 if self._written.get(guild) != fingerprint:
                     self._written[guild] = fingerprint
                     changed[guild] = reduced

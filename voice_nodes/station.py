@@ -244,7 +244,8 @@ class Station:
             if time.monotonic() - self._heard_at > (QUIET if self.players else QUIET_IDLE):
                 # A lease that ran out may be taken again; who keeps it says when it is lost.
                 with contextlib.suppress(LavalinkAway, LeaseLost, wavelink.LavalinkException):
-                    self._take(await self.call(lambda: self.node.send("GET", path="v4/stats"), WATCH_TIMEOUT))
+                    stats = await self.call(lambda: self.node.send("GET", path="v4/stats"), WATCH_TIMEOUT)
+                    self._take(stats)
 
     def _take_message(self, stats: wavelink.StatsEventPayload) -> None:
         """Each minute; only here are the frames told."""
@@ -258,10 +259,15 @@ class Station:
         )
 
     def _take(self, stats: dict[str, Any]) -> None:
-        """Lavalink's documentation, REST API, *Stats*."""
-        self._others = max(0, int(stats["players"]) - self.players)
+        """Lavalink's documentation, REST API, *Stats*. What is not as written there is left alone: it is an answer."""
+        try:
+            players, load = int(stats["players"]), float(stats["cpu"]["systemLoad"])
+        except (KeyError, TypeError, ValueError) as error:
+            LOG.warning("Lavalink's figures can't be read: %r", error, extra=context(node=self.node.identifier))
+            return
+        self._others = max(0, players - self.players)
         before = self._load
-        cpu = before.cpu + (float(stats["cpu"]["systemLoad"]) - before.cpu) * SMOOTHING
+        cpu = before.cpu + (load - before.cpu) * SMOOTHING
         self._load = Load(self.name, cpu=cpu, nulled=before.nulled, deficit=before.deficit)
 
     def began(self) -> str | None:

@@ -223,6 +223,15 @@ async def test_a_voice_endpoint_that_hangs_holds_up_nobody_for_good(world: World
         await world.sound.leave(world.channel.guild)
 
 
+async def test_a_player_is_dropped_though_its_guild_is_unknown(world: World) -> None:
+    async with world.playing():
+        await world.play()
+        world.client._connection._remove_guild(world.channel.guild)
+        await world.sound.drop(GUILD)
+        assert world.sound.link(GUILD) is None
+        assert sum(await world.players()) == 0
+
+
 async def test_a_channel_is_joined_in_no_other_way(world: World) -> None:
     async with world.playing():
         with pytest.raises(TonearmError, match=r"Sound\.join"):

@@ -24,6 +24,8 @@ class Lavalink:
         self.load_status = 200
         self.slow_load = False
         self.hangs = False
+        self.stats: Any = {"players": 0, "cpu": {"systemLoad": 0.0}}
+        self.asked_stats = asyncio.Event()
         self.port = 0
         self.sockets: list[web.WebSocketResponse] = []
         self.opened: asyncio.Queue[str] = asyncio.Queue()
@@ -41,6 +43,7 @@ class Lavalink:
         app.router.add_get("/v4/info", self._info)
         app.router.add_get("/v4/websocket", self._socket)
         app.router.add_get("/v4/loadtracks", self._load)
+        app.router.add_get("/v4/stats", self._stats)
         app.router.add_patch("/v4/sessions/{session}", self._session)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -66,6 +69,10 @@ class Lavalink:
 
     async def _info(self, _: web.Request) -> web.Response:
         return web.json_response(self.info, status=self.info_status)
+
+    async def _stats(self, _: web.Request) -> web.Response:
+        self.asked_stats.set()
+        return web.json_response(self.stats)
 
     async def _session(self, _: web.Request) -> web.Response:
         return web.json_response({"resuming": True, "timeout": 60})

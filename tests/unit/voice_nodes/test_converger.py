@@ -44,6 +44,7 @@ class World:
         self.sound.link.side_effect = lambda guild: self.link
         self.sound.join = AsyncMock(side_effect=self._join)
         self.sound.leave = AsyncMock(side_effect=lambda guild: self._note("leave", None))
+        self.sound.drop = AsyncMock(side_effect=lambda guild: self._note("drop", None))
         self.sound.update = AsyncMock(side_effect=self._update)
         self.sound.reconnect_voice = AsyncMock(side_effect=lambda guild: self._note("reconnect", None))
         self.now = NOW
@@ -203,6 +204,13 @@ async def test_what_a_lease_that_ran_out_left_undone_is_done_when_it_is_run_agai
     async with running(world.converger.run()):
         assert await world.names(1) == ["update"]
     assert world.events.empty()
+
+
+async def test_who_was_removed_from_the_guild_leaves_no_player_behind(world: World) -> None:
+    await playing(world, busy())
+    world.gateway.get_guild.return_value = None
+    world.converger.show(Player())
+    assert await world.names(1) == ["drop"]
 
 
 @pytest.mark.parametrize("error", [LavalinkAway("x"), DiscordAway("x")])

@@ -21,7 +21,7 @@ from tonearm.errors import LavalinkAway, LeaseLost, Refused, SettingsError
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
 from tonearm.settings import LavalinkNode
-from voice_nodes import servers
+from voice_nodes import servers, station
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound
 
@@ -175,7 +175,9 @@ async def test_without_a_session_it_is_away() -> None:
 
 
 @pytest.mark.parametrize("how", ["closed", "broken", "nonsense"])
-async def test_a_session_is_opened_again_and_asks_to_be_resumed(server: Lavalink, how: str) -> None:
+async def test_a_session_is_opened_again_and_asks_to_be_resumed(
+    server: Lavalink, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with session(server) as (_, heard):
         assert await server.opened.get() == ""
         socket = server.sockets[0]
@@ -189,6 +191,8 @@ async def test_a_session_is_opened_again_and_asks_to_be_resumed(server: Lavalink
             await socket.send_str("no json")
         await heard.next("wavelink_node_ready")
         assert await server.opened.get() == "s1"
+    if how == "nonsense":
+        assert "Lavalink's socket broke" in caplog.text, "wavelink's reader fell"
 
 
 async def test_no_session_is_taken_while_the_lease_has_run_out(server: Lavalink) -> None:
@@ -233,6 +237,20 @@ async def test_a_server_that_starts_late_is_waited_for() -> None:
     async with running(sound.run(heard.client)), late.serving(port=port):
         await heard.next("wavelink_node_ready")
         assert len(sound.connected()) == 1
+
+
+@pytest.mark.parametrize("stats", [[], "busy", {}, {"players": None, "cpu": {}}])
+async def test_figures_that_cant_be_read_end_nothing(
+    server: Lavalink, stats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "QUIET_IDLE", 0.0)
+    server.stats = stats
+    async with session(server) as (sound, _):
+        for _ in range(2):
+            server.asked_stats.clear()
+            await asyncio.wait_for(server.asked_stats.wait(), 10)
+        assert len(sound.connected()) == 1
+    assert len(server.sockets) == 1
 
 
 # What is refused.
