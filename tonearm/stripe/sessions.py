@@ -7,7 +7,7 @@ the Discord user who pays, ``user_id``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -24,16 +24,19 @@ TIMEOUT = 10.0
 class StripeSessions:
     """Opens sessions. ``prices`` has Stripe's price of each plan; people come back to ``return_url``.
 
+    ``secret_key`` gives the one that is live.
+
     Nothing is connected before it is needed, and nothing is tried twice: who asks again does so with the same
     idempotency key, for which Stripe opens one session.
     """
 
-    def __init__(self, secret_key: str, *, api_url: str, prices: Shelf, return_url: str) -> None:
+    def __init__(self, secret_key: Callable[[], str], *, api_url: str, prices: Shelf, return_url: str) -> None:
         self._prices = prices
         self._return_url = return_url
+        self._secret_key = secret_key
         self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
         self._client = stripe.StripeClient(
-            secret_key, base_addresses={"api": api_url}, http_client=self._http, max_network_retries=0
+            secret_key(), base_addresses={"api": api_url}, http_client=self._http, max_network_retries=0
         )
 
     async def aclose(self) -> None:
@@ -72,7 +75,7 @@ class StripeSessions:
                     "success_url": self._return_url,
                     "cancel_url": self._return_url,
                 },
-                {"idempotency_key": idempotency_key},
+                self._options(idempotency_key),
             )
         if not session.url:
             raise StripeAway("the checkout session has no address")
@@ -86,19 +89,25 @@ class StripeSessions:
             StripeAway: Stripe doesn't answer in time, or refuses. The session may be open.
         """
         async with _asking(within):
-            found = await self._client.v1.subscriptions.retrieve_async(subscription)
+            found = await self._client.v1.subscriptions.retrieve_async(subscription, options=self._options())
             customer = found.customer if isinstance(found.customer, str) else found.customer.id
             session = await self._client.v1.billing_portal.sessions.create_async(
-                {"customer": customer, "return_url": self._return_url}, {"idempotency_key": idempotency_key}
+                {"customer": customer, "return_url": self._return_url}, self._options(idempotency_key)
             )
         return session.url
+
+    def _options(self, idempotency_key: str | None = None) -> stripe.RequestOptions:
+        options: stripe.RequestOptions = {"api_key": self._secret_key()}
+        if idempotency_key is not None:
+            options["idempotency_key"] = idempotency_key
+        return options
 
 
 @asynccontextmanager
 async def open_sessions(settings: Settings) -> AsyncIterator[StripeSessions]:
     """As ``settings`` say, which set Stripe up."""
     sessions = StripeSessions(
-        settings.stripe_secret_key,
+        lambda: settings.stripe_secret_key,
         api_url=settings.stripe_api_url,
         prices=shelf(settings.stripe_prices),
         return_url=settings.stripe_return_url,

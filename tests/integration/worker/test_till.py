@@ -28,12 +28,15 @@ def job(action, number=1, user=USER):
 @pytest.fixture
 async def stripe(clock):
     async with StripeDouble(["price_1"], clock=lambda: clock().timestamp()) as stripe:
+        stripe.live_key = SECRET_KEY
         yield stripe
 
 
 @pytest.fixture
 async def office(stripe, pool, cache, clock):
-    sessions = StripeSessions(SECRET_KEY, api_url=stripe.url, prices=PRICES, return_url="https://a.example")
+    sessions = StripeSessions(
+        lambda: stripe.live_key, api_url=stripe.url, prices=PRICES, return_url="https://a.example"
+    )
     yield Office(pool, cache, shelf=Shelf(), prices=PRICES, till=Till(pool, sessions, clock=clock), clock=clock)
     await sessions.aclose()
 
@@ -96,6 +99,14 @@ async def test_a_shop_that_is_away_is_a_sentence_and_opens_later(office, stripe)
     with pytest.raises(StripeAway, match="shop"):
         await office.do(job(Subscribe("premium")))
     stripe.trouble = None
+    await link(office, job(Subscribe("premium")))
+
+
+async def test_a_key_that_was_replaced_is_used_at_once(office, stripe):
+    stripe.live_key = "sk_test_old"
+    with pytest.raises(StripeAway):
+        await office.do(job(Subscribe("premium")))
+    stripe.live_key = SECRET_KEY
     await link(office, job(Subscribe("premium")))
 
 
