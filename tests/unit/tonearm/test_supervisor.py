@@ -262,10 +262,10 @@ import asyncio, signal, sys
 from tonearm.supervisor import ProcessSpec, Supervisor
 
 CHILD = '''
-import asyncio, json, signal, sys
+import asyncio, json, os, signal
 from tonearm.child import spawn
 signal.signal(signal.SIGINT, lambda *_: print("got SIGINT", flush=True))
-signal.signal(signal.SIGTERM, lambda *_: (print("got SIGTERM", flush=True), sys.exit(0)))
+signal.signal(signal.SIGTERM, lambda *_: (print("got SIGTERM", flush=True), os._exit(0)))
 async def main():
     await spawn(["sleep", "60"], on_line=print)
     print(json.dumps({"ready": True}), flush=True)
