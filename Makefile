@@ -40,7 +40,7 @@ ifeq ($(strip $(OTHER)),)
 	@echo "Skipped: there is no Python 3.12 here. make test-312 OTHER=/path/to/python3.12"
 else
 	@$(MAKE) var/venv-312/installed
-	@var/venv-312/bin/python -m pytest -q -x -p no:cacheprovider tests/unit $(ARGS)
+	@var/venv-312/bin/python -m pytest -q -x -n 2 --dist loadfile -p no:cacheprovider tests/unit $(ARGS)
 endif
 
 chaos: .venv/installed ## break a whole Tonearm on purpose; promises 5 to 8    [LONG=1 SEED=7 ARGS="--part jobs"]
