@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from discord_interactions import InteractionResponseType
 
-from interactions.discord import respond
 from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, Ping, decode
 from interactions.discord.verify import Verifier
 from tonearm.discord.snowflake import made_ms
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 BODY_TIMEOUT = 2.0
 """Seconds within which a body that comes in pieces has to be here."""
+
+PONG = msgspec.json.encode({"type": InteractionResponseType.PONG})
+NO_CHOICES = msgspec.json.encode(
+    {"type": InteractionResponseType.APPLICATION_COMMAND_AUTOCOMPLETE_RESULT, "data": {"choices": []}}
+)
 
 _Headers = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
@@ -103,9 +108,9 @@ class Endpoint:
             await _send(send, problem(error))
             return
         if type(interaction) is Ping:
-            await self._respond(send, _PONG, interaction, "ping")
+            await self._respond(send, Handled(PONG, "answered"), interaction, "ping")
         elif type(interaction) is ChoicesWanted:
-            await self._respond(send, _NO_CHOICES, interaction, "unknown")
+            await self._respond(send, Handled(NO_CHOICES, "answered"), interaction, "unknown")
         else:
             await self._answer(self._handling(), interaction, trace, receive, send)
 
@@ -205,7 +210,3 @@ async def _send(send: Send, handled: Handled, *, closing: bool = False) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": handled.status, "headers": headers})
     await send({"type": "http.response.body", "body": handled.body})
-
-
-_PONG = Handled(respond.PONG, "answered")
-_NO_CHOICES = Handled(respond.NO_CHOICES, "answered")

@@ -15,8 +15,6 @@ from tonearm.jobs.job import Answer
 
 _encode = msgspec.json.Encoder().encode
 
-PONG = _encode({"type": InteractionResponseType.PONG})
-NO_CHOICES = _encode({"type": InteractionResponseType.APPLICATION_COMMAND_AUTOCOMPLETE_RESULT, "data": {"choices": []}})
 _DEFERRED = _encode({"type": InteractionResponseType.DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE})
 _DEFERRED_PRIVATELY = _encode(
     {
