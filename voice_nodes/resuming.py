@@ -108,9 +108,13 @@ def require_internals() -> None:
         (ConnectionState, "parse_ready"),
         (Guild, "_update_voice_state"),
         (Guild, "_voice_state_for"),
+        (Guild, "_voice_states"),
+        (discord.VoiceChannel, "_overwrites"),
     ):
         if not hasattr(owner, name):
             missing.append(name)
+    state = discord.Client(intents=discord.Intents.none())._connection
+    missing += [name for name in ("parsers", "_users", "user") if not hasattr(state, name)]
     if missing:
         raise StartFailed(
             f"discord.py {discord.__version__} lacks {', '.join(missing)}, which resuming a shard leans on: "
