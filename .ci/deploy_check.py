@@ -35,6 +35,7 @@ RULES: dict[str, Callable[[System], Iterator[str]]] = {
     "containers that last have their probes": deploy_pods.probed,
     "pods have accounts of their own, and no tokens": deploy_pods.without_tokens,
     "images have versions; ours are of the right target": deploy_pods.of_the_right_image,
+    "images are as in compose": deploy_pods.as_in_compose,
     "pods have time to leave in order": deploy_pods.leaving_in_order,
     "rollouts are one by one, pods are spread": deploy_pods.rolled,
     "volumes are there, and keep their permissions": deploy_pods.with_their_volumes,

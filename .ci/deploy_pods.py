@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from deploy_manifests import NAME, Object, System, Workload, name_of, selects
+from deploy_manifests import NAME, Object, System, Workload, load, name_of, selects
 
 from tonearm import __version__
 
@@ -140,6 +140,16 @@ def of_the_right_image(system: System) -> Iterator[str]:
         wrong = {each.get("imagePullPolicy") for each in workload.containers()} - {"IfNotPresent"}
         if wrong:
             yield f"{workload.name} pulls images that are there: {wrong}"
+
+
+def as_in_compose(system: System) -> Iterator[str]:
+    """What is in compose as well has the same version there: what was tried in one place is what runs in the other."""
+    (compose,) = load((ROOT / "infra" / "compose.yaml").read_text())
+    there = dict(str(each["image"]).rsplit(":", 1) for each in compose["services"].values())
+    for workload, container in _containers(system):
+        name, _, tag = str(container["image"]).rpartition(":")
+        if name in there and there[name] != tag:
+            yield f"{workload.name}/{container['name']} has {name} {tag}, and compose {there[name]}"
 
 
 def leaving_in_order(system: System) -> Iterator[str]:

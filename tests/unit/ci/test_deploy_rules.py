@@ -186,6 +186,11 @@ BROKEN: list[tuple[Rule, Break, str]] = [
         lambda s: container(s, "worker").update(imagePullPolicy="Always"),
         "pulls images",
     ),
+    (
+        deploy_pods.as_in_compose,
+        lambda s: container(s, "postgres").update(image="postgres:14-alpine"),
+        "postgres/postgres has postgres 14-alpine, and compose",
+    ),
     (deploy_pods.leaving_in_order, lambda s: container(s, "interactions").pop("lifecycle"), "it has no preStop"),
     (
         deploy_pods.leaving_in_order,
