@@ -15,9 +15,9 @@ from pathlib import Path
 FOLDER = Path("requirements")
 EVERYTHING = "dev"
 DEPLOYED: dict[str, tuple[str, ...]] = {
-    "interactions": ("interactions",),
-    "api": ("api",),
-    "voice": ("voice",),
+    "interactions": ("interactions", "aws"),
+    "api": ("api", "aws"),
+    "voice": ("voice", "aws"),
     "worker": ("worker", "aws"),
     "lambda-interactions": ("lambda-interactions",),
     "lambda-api": ("lambda-api",),
