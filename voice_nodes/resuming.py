@@ -113,7 +113,7 @@ def require_internals() -> None:
     ):
         if not hasattr(owner, name):
             missing.append(name)
-    state = discord.Client(intents=discord.Intents.none())._connection
+    state = discord.Client(intents=discord.Intents(guilds=True))._connection
     missing += [name for name in ("parsers", "_users", "user") if not hasattr(state, name)]
     if missing:
         raise StartFailed(

@@ -85,7 +85,7 @@ def test_which_guild_an_event_changes(name: str, data: dict[str, Any], guild: in
 
 async def test_an_event_that_breaks_is_logged_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """In discord.py it would end the connection without a word."""
-    client = discord.Client(intents=discord.Intents.none())
+    client = discord.Client(intents=discord.Intents(guilds=True))
     taken: list[str] = []
     watch(client, lambda name, _: taken.append(name))
     parse = client._connection.parsers["GUILD_DELETE"]
