@@ -108,6 +108,8 @@ async def test_from_the_trial_to_the_end_through_discords_events(ada: Customer, 
     assert "plan: Premium (trial)" in card.text
     await ada.until("150", "volume", percent=150)
     assert "Start the trial" not in [button.get("label") for button in (await ada.ask("premium")).buttons]
+    assert "24/7 is on" in (await ada.ask("247", state="on")).text
+    assert "24/7**: on" in (await ada.ask("settings")).text
 
     bought = await shop.twin.create_entitlement(shop.skus["pro"], guild=ada.guild)
     await ada.until("plan: Pro (active)", "premium")
@@ -223,6 +225,7 @@ async def test_settings_are_changed_by_selects_and_a_form(ada: Customer) -> None
     assert "new player: 75 %" in card.text
     refusal = await ada.click(card, "What is on", ["always_on", "announcements"])
     assert "24/7" in refusal.text
+    assert (await ada.ask("247", state="on")).text == refusal.text
     opened = await ada.room.ada.click(card, "When I leave …")
     assert opened.modal is not None
     sent = await opened.submit(alone="2", idle="")
