@@ -43,6 +43,7 @@ select {_COLUMNS} from grants where valid_until <= $1 and valid_until > $2 and s
 order by valid_until limit $3
 """  # noqa: S608
 _EVENTS = "select event from subscription_events where grant_id = $1"
+_LAST = "select max(at) from subscription_events where grant_id = $1"
 _CHANGED = """
 select distinct guild_id
 from (select guild_id, recorded_at from subscription_events order by seq desc limit 1000) as latest
@@ -143,6 +144,17 @@ async def fetch_grant(pool: Pool, source: Source, ref: str) -> Grant | None:
     """
     row = await pool.fetch_row(_ONE, grant_id(source, ref))
     return _grant(row) if row else None
+
+
+async def fetch_last_moment(pool: Pool, source: Source, ref: str) -> datetime | None:
+    """The latest moment at which something happened to a grant; ``None`` where nothing is known of it.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    row = await pool.fetch_row(_LAST, grant_id(source, ref))
+    moment: datetime | None = row[0]
+    return moment
 
 
 async def fetch_grants_of(pool: Pool, source: Source, *, after: str = "", most: int = 100) -> tuple[Grant, ...]:

@@ -205,9 +205,9 @@ def make_rounds(
     streams = (*range(settings.shard_count), *(-1 - n for n in range(keys.WORKER_STREAMS)))
     rounds = [
         Round("receipts", 1.0, lambda: act_on_receipts(pool, actors, clock), shared=True),
+        Round("changes", 20.0, lambda: ends.tell_changed(pool, cache.forget)),
         Round("expiry", 10.0, lambda: ends.expire(pool, clock(), cache.forget)),
         Round("reminders", 600.0, lambda: ends.remind(pool, clock()), timeout=120.0),
-        Round("changes", 20.0, lambda: ends.tell_changed(pool, cache.forget)),
         Round("entitlements", 900.0, shop.reconcile, timeout=600.0),
         Round("dead_letters", 60.0, lambda: chores.archive_dead(pool, redis, streams)),
         Round("tidying", 3_600.0, lambda: chores.tidy(pool, clock()), timeout=60.0),

@@ -2,13 +2,14 @@
 
 What was told in a webhook event is only a reason to look: events come more than once, in any order, or never, for which
 all of them are reconciled now and then. An event of ours carries the moment before Discord was asked, so that the
-latest look wins whatever order the looks are written in.
+latest look wins whatever order the looks are written in; and a look is later than all that was written before it, also
+where the clock of another worker was fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -78,7 +79,7 @@ class DiscordShop:
             return
         if told.type not in entitlements.EVENTS or told.data.id is None:
             return
-        at = self._clock()
+        at = await self._moment(str(told.data.id))
         found = await entitlements.fetch_one(self._rest, self._application, told.data.id)
         if found is None:
             grant = await grants.fetch_grant(self._pool, Source.DISCORD, str(told.data.id))
@@ -100,42 +101,54 @@ class DiscordShop:
         at, mended, listed = self._clock(), 0, set[str]()
         async for found in entitlements.fetch_all(self._rest, self._application):
             listed.add(str(found.id))
-            mended += await self._take_down(found, f"reconciled:{at.isoformat()}", at)
+            grant = await grants.fetch_grant(self._pool, Source.DISCORD, str(found.id))
+            if self._news(found, grant, at) is not None:
+                mended += await self._look_again(str(found.id))
         after = ""
         while page := await grants.fetch_grants_of(self._pool, Source.DISCORD, after=after):
             for grant in page:
-                if grant.ref not in listed and grant.is_valid(at):
-                    mended += await self._look_again(grant)
+                if grant.ref not in listed and grant.state_at(at) is not State.EXPIRED:
+                    mended += await self._look_again(grant.ref)
             after = page[-1].id
         return mended
 
-    async def _look_again(self, grant: Grant) -> bool:
-        at = self._clock()
-        found = await entitlements.fetch_one(self._rest, self._application, int(grant.ref))
+    async def _moment(self, ref: str) -> datetime:
+        """Now, but after all that was written of the grant."""
+        now, last = self._clock(), await grants.fetch_last_moment(self._pool, Source.DISCORD, ref)
+        return now if last is None else max(now, last + timedelta(microseconds=1))
+
+    async def _look_again(self, ref: str) -> bool:
+        at = await self._moment(ref)
+        found = await entitlements.fetch_one(self._rest, self._application, int(ref))
         id = f"reconciled:{at.isoformat()}"
         if found is not None:
             return await self._take_down(found, id, at)
-        await self._record(grant.guild, grant.ref, Event(id, Kind.REVOKE, at), at)
+        grant = await grants.fetch_grant(self._pool, Source.DISCORD, ref)
+        if grant is None:
+            return False
+        await self._record(grant.guild, ref, Event(id, Kind.REVOKE, at), at)
         return True
 
     async def _take_down(self, found: Entitlement, id: str, at: datetime) -> bool:
         """Write what is new about an entitlement; whether there was anything."""
+        ref = str(found.id)
+        news = self._news(found, await grants.fetch_grant(self._pool, Source.DISCORD, ref), at)
+        if news is None or found.guild_id is None:
+            return False
+        await self._record(found.guild_id, ref, msgspec.structs.replace(news, id=id), at)
+        return True
+
+    def _news(self, found: Entitlement, grant: Grant | None, at: datetime) -> Event | None:
+        """What an entitlement, seen at ``at``, tells of its grant that is not known yet; the id is still to be given."""
         plan = self._shelf.plan_of(found.sku_id)
         if plan is None or found.guild_id is None:
-            return False
-        ref = str(found.id)
-        grant = await grants.fetch_grant(self._pool, Source.DISCORD, ref)
+            return None
         if found.deleted:
-            if grant is None or grant.state_at(at) is State.EXPIRED:
-                return False
-            event = Event(id, Kind.REVOKE, at)
-        else:
-            if grant is not None and (grant.plan, grant.ends_at) == (plan, found.ends_at) and not grant.canceled_at:
-                return False
-            payer = f"discord:{found.user_id}" if found.user_id else None
-            event = Event(id, Kind.ACTIVATE, at, plan, found.ends_at, found.starts_at, payer=payer)
-        await self._record(found.guild_id, ref, event, at)
-        return True
+            return None if grant is None or grant.state_at(at) is State.EXPIRED else Event("", Kind.REVOKE, at)
+        if grant is not None and (grant.plan, grant.ends_at) == (plan, found.ends_at) and not grant.canceled_at:
+            return None
+        payer = f"discord:{found.user_id}" if found.user_id else None
+        return Event("", Kind.ACTIVATE, at, plan, found.ends_at, found.starts_at, payer=payer)
 
     async def _record(self, guild: int, ref: str, event: Event, now: datetime) -> None:
         await grants.record(self._pool, guild, Source.DISCORD, ref, event, now=now)

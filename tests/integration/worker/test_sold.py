@@ -151,6 +151,25 @@ async def test_what_discord_lists_no_more_is_revoked(twin, pool, clock, shop, sk
     assert (await state(pool, clock))[0] is PlanId.FREE
 
 
+@pytest.mark.parametrize("by", ["event", "reconciling"])
+async def test_a_worker_whose_clock_was_fast_leaves_no_access_after_a_refund(twin, pool, clock, shop, skus, by):
+    _, client = twin
+    bought = await client.create_entitlement(skus["premium"], guild=str(GUILD))
+    clock.forward(hours=1)
+    await shop.reconcile()
+    clock.forward(minutes=-55)
+    refunded = await client.change_entitlement(bought["id"], deleted=True)
+    if by == "event":
+        await receipts.store(pool, "discord", told("ENTITLEMENT_DELETE", refunded), now=clock())
+        await act_on_receipts(pool, {"discord": shop}, clock)
+    else:
+        assert await shop.reconcile() == 1
+    for _ in range(2):
+        assert (await state(pool, clock))[0] is PlanId.FREE
+        clock.forward(hours=2)
+    assert await shop.reconcile() == 0
+
+
 async def test_what_is_none_of_ours_is_passed_over(twin, pool, clock, shop, skus):
     _, client = twin
     other = (await client.create_sku("hat"))["id"]
