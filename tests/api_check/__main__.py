@@ -16,6 +16,7 @@ from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
 from playground.stripe.server import SECRET_KEY, StripeDouble
 from tests.support.api.serving import ALL_SCOPES, api_settings
+from tests.support.aws import running_moto
 from tests.support.interactions.stub_node import StubNode
 from tonearm.jobs.job import Result
 from tonearm.postgres.api_keys import create_key
@@ -26,6 +27,7 @@ from tonearm.redis.client import connect
 
 HERE = Path(__file__).parent
 PRICES = ("price_1", "price_2")
+BUCKET = "api-check"
 SHORT_S, LONG_S = 90, 600
 """Seconds that the trying may take."""
 
@@ -45,8 +47,11 @@ async def main() -> int:
             await node.own(life_ms=3_600_000)
             doing = asyncio.create_task(do_all(node))
             try:
-                async with StripeDouble(PRICES) as stripe, listening(database, valkey.url, stripe.url) as url:
-                    return await run(url, made.secret, asked.long, asked.seed)
+                async with running_moto() as moto, StripeDouble(PRICES) as stripe:
+                    os.environ.update(moto.environ)
+                    await moto.make_bucket(BUCKET)
+                    async with listening(database, valkey.url, stripe.url) as url:
+                        return await run(url, made.secret, asked.long, asked.seed)
             finally:
                 doing.cancel()
                 await asyncio.gather(doing, return_exceptions=True)
@@ -79,6 +84,8 @@ async def listening(database: str, redis: str, stripe: str):
         database,
         redis,
         api_requests_per_minute=1_000_000,
+        s3_bucket=BUCKET,
+        default_plan="pro",
         stripe_api_url=stripe,
         stripe_secret_key=SECRET_KEY,
         stripe_prices="premium={},pro={}".format(*PRICES),

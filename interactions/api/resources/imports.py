@@ -30,14 +30,14 @@ Size = Annotated[int, msgspec.Meta(ge=2, le=MOST_BYTES)]
 ExportId = Annotated[str, msgspec.Meta(pattern="^exp_[0-9a-f]{24}$")]
 
 
-class ImportWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ImportWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Either ``export_id``, an export of this guild that is kept, or ``size``, of a file to be sent.
 
     With ``voice_channel_id`` what is restored begins to play there; else in the bot's channel, if it is in one.
     """
 
-    export_id: ExportId | None = None
-    size: Size | None = None
+    export_id: ExportId | msgspec.UnsetType = msgspec.UNSET
+    size: Size | msgspec.UnsetType = msgspec.UNSET
     voice_channel_id: Snowflake | None = None
 
 
@@ -72,20 +72,21 @@ def _without_link(body: ImportView) -> ImportView:
 async def create_import(call: Call) -> Reply:
     """Restores an export (202), or makes room for a file (201)."""
     wish: ImportWish = call.body
-    if (wish.export_id is None) == (wish.size is None):
+    if (wish.export_id is msgspec.UNSET) == (wish.size is msgspec.UNSET):
         raise invalid("Say either `export_id` or `size`.")
     require_storage(call)
     await require_exports(call)
     id = task_id(call, "imp")
     channel = int(wish.voice_channel_id) if wish.voice_channel_id else None
     until = None
-    if wish.export_id is not None:
+    if wish.export_id is not msgspec.UNSET:
         export = await fetch_task(call, wish.export_id, TaskKind.EXPORT)
         if export.state is not TaskState.DONE or export.expires_at is None or export.expires_at <= call.now:
             raise not_found("There is no such export, or it is not kept (yet, or any more).")
         work = Import(export_key(call.guild, export.id), voice_channel=channel)
     else:
         until = call.now + UPLOAD_WITHIN
+        assert wish.size is not msgspec.UNSET
         work = Import(upload_key(call.guild, id), wish.size, channel)
     task = await open_task(call, id, TaskKind.IMPORT, work, upload_until=until)
     location = f"{BASE}/guilds/{call.guild}/imports/{task.id}"
