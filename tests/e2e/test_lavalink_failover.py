@@ -28,8 +28,9 @@ HANG_MS = 5_000
 
 DRAIN_MS = 1_500
 OFF_SECONDS = 1.0
-OGG_OFF_SECONDS = 2.0
-"""In Ogg a place is found to a page, which holds up to a second."""
+OGG_OFF_SECONDS = OFF_SECONDS + 0.5
+"""lavaplayer goes on in Ogg at the beginning of a page, and a page holds up to a second (RFC 7845, 6), which comes on top
+of what any format is off (0.2 to 0.4 s). So the second that is promised is kept for Opus in Ogg mostly, not always."""
 
 
 class Pair:

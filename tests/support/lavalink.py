@@ -26,6 +26,10 @@ class Lavalink:
         self.hangs = False
         self.stats: Any = {"players": 0, "cpu": {"systemLoad": 0.0}}
         self.asked_stats = asyncio.Event()
+        self.patched: list[Any] = []
+        """What was asked of a session besides that it be resumable."""
+        self.gone = asyncio.Event()
+        """Set when a socket was closed."""
         self.port = 0
         self.sockets: list[web.WebSocketResponse] = []
         self.opened: asyncio.Queue[str] = asyncio.Queue()
@@ -74,7 +78,10 @@ class Lavalink:
         self.asked_stats.set()
         return web.json_response(self.stats)
 
-    async def _session(self, _: web.Request) -> web.Response:
+    async def _session(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if body != {"resuming": True, "timeout": 60}:
+            self.patched.append(body)
         return web.json_response({"resuming": True, "timeout": 60})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -85,6 +92,7 @@ class Lavalink:
         self.opened.put_nowait(request.headers.get("Session-Id", ""))
         async for _ in socket:
             pass
+        self.gone.set()
         return socket
 
     async def _load(self, request: web.Request) -> web.Response:
