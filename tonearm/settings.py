@@ -384,8 +384,8 @@ def _empty(name: str) -> Any:
 
 
 def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
-    """Name, value (secrets hidden) and meaning of every setting, for ``tonearm doctor``."""
-    environ = os.environ if environ is None else environ
+    """Name, value (secrets hidden) and meaning of every setting, for ``tonearm doctor``; SettingsError as of load()."""
+    environ = _with_secret(os.environ if environ is None else environ)
     rows = []
     for setting in DECLARED:
         text = environ.get(PREFIX + setting.name.upper(), "").strip()

@@ -15,7 +15,7 @@ from tonearm import rotation as module
 from tonearm.errors import SettingsError
 from tonearm.postgres.pools import make_pools
 from tonearm.rotation import Rotation, rotating
-from tonearm.settings import load
+from tonearm.settings import explain, load
 
 
 class Vault:
@@ -54,6 +54,8 @@ async def test_a_secret_has_what_the_environment_does_not_say(vault, monkeypatch
     monkeypatch.setenv("TONEARM_PORT", "2")
     settings = await vault.load("discord_bot_token")
     assert (settings.discord_bot_token, settings.port, settings.secrets) == ("hidden", 2, vault.id)
+    shown = {name: value for name, value, _ in await asyncio.to_thread(explain)}
+    assert (shown["TONEARM_DISCORD_BOT_TOKEN"], shown["TONEARM_PORT"]) == ("(set)", "2")
 
 
 @pytest.mark.parametrize(
