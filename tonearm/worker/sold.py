@@ -139,7 +139,7 @@ class DiscordShop:
         return True
 
     def _news(self, found: Entitlement, grant: Grant | None, at: datetime) -> Event | None:
-        """What an entitlement, seen at ``at``, tells of its grant that is not known yet; the id is still to be given."""
+        """What an entitlement, seen at ``at``, tells of its grant that is not known yet; the id is to be given."""
         plan = self._shelf.plan_of(found.sku_id)
         if plan is None or found.guild_id is None:
             return None

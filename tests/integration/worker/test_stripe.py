@@ -146,6 +146,8 @@ async def test_a_trial_that_the_operator_gives_to_who_pays_is_time_not_a_trial(h
     await grants.start_trial(pool, GUILD + 1, "discord:3", now=clock() - timedelta(days=90))
     gift = trialing(2, begin + 20, start_date=begin, trial_start=begin + 20)
     assert await hear(event(1, "created", begin), gift) == (2, PlanId.PREMIUM, State.ACTIVE)
+    (grant,) = await grants.fetch_grants(pool, GUILD)
+    assert grant.ends_at == clock() + timedelta(days=30, seconds=20)
 
 
 async def test_of_one_second_what_takes_access_away_counts_last(hear, clock):

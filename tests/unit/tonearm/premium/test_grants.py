@@ -121,6 +121,17 @@ def test_a_trial_has_no_grace() -> None:
     assert seen(made, 7) == (State.EXPIRED, PlanId.PREMIUM, False)
 
 
+def test_a_trial_of_a_seller_is_overdue_until_it_is_paid() -> None:
+    begun = event(Kind.START_TRIAL, plan=PlanId.PREMIUM, ends_at=T0 + 7 * DAY, grace_seconds=3 * 86_400)
+    assert [seen(grant(begun), day)[0] for day in (6.9, 7, 10)] == [State.TRIALING, State.PAST_DUE, State.EXPIRED]
+    assert seen(grant(begun, event(Kind.FAIL_PAYMENT, 7)), 9.9) == (State.PAST_DUE, PlanId.PREMIUM, True)
+    assert seen(grant(begun, event(Kind.FAIL_PAYMENT, 7)), 10) == (State.EXPIRED, PlanId.PREMIUM, False)
+    longer = event(Kind.START_TRIAL, 1, plan=PlanId.PRO, ends_at=T0 + 8 * DAY)
+    assert seen(grant(begun, longer), 7.9) == (State.TRIALING, PlanId.PRO, True)
+    endless = event(Kind.START_TRIAL, 1, plan=PlanId.PRO)
+    assert grant(begun, endless) == grant(begun)
+
+
 def test_a_grant_can_begin_later_than_it_is_made() -> None:
     made = grant(paid(starts_at=T0 + 5 * DAY))
     assert [seen(made, day)[0] for day in (0, 5)] == [State.NONE, State.ACTIVE]
