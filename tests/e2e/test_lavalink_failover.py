@@ -29,8 +29,8 @@ HANG_MS = 5_000
 DRAIN_MS = 1_500
 OFF_SECONDS = 1.0
 OGG_OFF_SECONDS = OFF_SECONDS + 0.5
-"""lavaplayer goes on in Ogg at the beginning of a page, and a page holds up to a second (RFC 7845, 6), which comes on top
-of what any format is off (0.2 to 0.4 s). So the second that is promised is kept for Opus in Ogg mostly, not always."""
+"""lavaplayer goes on in Ogg at the beginning of a page, and a page holds up to a second (RFC 7845, 6). That is on top
+of what any format is off, so the second that is promised is kept for Opus in Ogg mostly, not always."""
 
 
 class Pair:
