@@ -20,11 +20,12 @@ from tonearm.errors import DiscordAway, LavalinkAway
 from tonearm.music.track import Loaded
 from tonearm.redis.sessions import SavedShard, SavedVoice
 from tonearm.settings import LavalinkNode
-from tonearm.telemetry import LAVALINK_MOVES, LOG, context
+from tonearm.telemetry import LOG, context
 from voice_nodes.fleet import EVERY, Fleet, Report, report_to_nobody
 from voice_nodes.gateway import Gateway
 from voice_nodes.lease import Tenure
 from voice_nodes.loading import load
+from voice_nodes.moves import Moves
 from voice_nodes.placement import region_of
 from voice_nodes.restarts import start_and_seek
 from voice_nodes.resuming import abort
@@ -32,18 +33,7 @@ from voice_nodes.station import PROBE_TIMEOUT, Station
 from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, wire
 from voice_nodes.wishes import Actual, Wanted, actual_of, request_for
 
-MOVE_TIMEOUT = 5.0
-"""Seconds that one player's move to a better server may take before the next one is looked at."""
-
 REPORT_SECONDS = 0.5
-
-
-class _Move:
-    """A player's way to a better server, and why it is sent there."""
-
-    def __init__(self, cause: str) -> None:
-        self.cause = cause
-        self.done = asyncio.Event()
 
 
 class Sound:
@@ -68,21 +58,20 @@ class Sound:
         report: Report = report_to_nobody,
         every: float = EVERY,
     ) -> None:
+        self._moves = Moves(on_leave)
         self._fleet = Fleet(
             settings,
             shard=shard,
             api_url=api_url,
             lease=lease,
             on_server=self._take_over,
-            move_away=self._move_away,
+            move_away=self._moves.ask,
             report=report,
             every=every,
         )
         self._saved = saved or SavedShard()
         self._on_voice = on_voice
         self._on_voice_lost = on_voice_lost
-        self._on_leave = on_leave
-        self._moving: dict[int, _Move] = {}
         self._joining: set[int] = set()
         self._client: Gateway | None = None
 
@@ -368,12 +357,9 @@ class Sound:
         moved.linked.set()
         if self._on_voice is not None:
             self._on_voice(guild, moved.saved())
-        asked = self._moving.get(guild)
         if before is not station:
-            LAVALINK_MOVES.labels(asked.cause if asked is not None else "failover").inc()
             await self._destroy_old(before, guild)
-        if asked is not None:
-            asked.done.set()
+        self._moves.gone(guild, elsewhere=before is not station)
         return True
 
     async def _connect(self, station: Station, guild: int, voice: SavedVoice, wanted: Wanted) -> bool:
@@ -388,17 +374,6 @@ class Sound:
             await station.show_alive()
             return False
         return True
-
-    async def _move_away(self, guild: int, cause: str) -> None:
-        move = self._moving[guild] = _Move(cause)
-        try:
-            self._on_leave(guild)
-            async with asyncio.timeout(MOVE_TIMEOUT):
-                await move.done.wait()
-        except TimeoutError:
-            LOG.warning("A player was not moved in time", extra=context(guild=guild, cause=cause))
-        finally:
-            del self._moving[guild]
 
     async def reconnect_voice(self, guild: int) -> None:
         """Hand the voice data to a session that does not know it."""

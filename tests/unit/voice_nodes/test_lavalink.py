@@ -324,7 +324,7 @@ async def test_a_name_with_two_addresses_is_two_servers_and_one_that_vanishes_is
         def leave(guild: int) -> None:
             happened.append((guild, list(two.patched)))
             del leaving.node._players[guild]
-            sound._moving[guild].done.set()
+            sound._moves.gone(guild, elsewhere=True)
 
         sound = Sound((node,), shard=0, api_url=LOOPBACK_API, lease=Tenured(), on_leave=leave, every=0.05)
         async with running(sound.run(heard.client)):
