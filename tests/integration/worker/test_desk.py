@@ -150,7 +150,7 @@ async def test_a_frozen_worker_commits_nothing_and_the_next_one_does_it_once(wor
 async def test_a_lost_connection_costs_no_lease(world, redis_client):
     async with world.desk():
         async with asyncio.timeout(5):
-            while not (readers := [c for c in await redis_client.client_list() if c["cmd"] == "xreadgroup"]):
+            while not (readers := [c for c in await redis_client.client_list() if c["cmd"] == "xreadgroup"]):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         await redis_client.client_kill_filter(_id=readers[0]["id"])
         await world.hand(job(ShowPlan()))
