@@ -17,7 +17,7 @@ KEPT = timedelta(hours=24)
 BEGIN_TIMEOUT = 0.8
 """Seconds that taking a request in hand may take."""
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=10)
 """How long a request may be in hand; one whose process died may then be done again."""
 
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
