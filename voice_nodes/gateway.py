@@ -77,7 +77,7 @@ class Gateway(discord.Client):
         self.resume_from: SavedGateway | None = None
         self._rest = rest
         self._whereabouts = Whereabouts()
-        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event, self._note_new_session]
+        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event]
         resuming.watch(self, self._tell_watchers)
         self._left = False
         self._logging_in: asyncio.Task[None] | None = None
@@ -171,11 +171,6 @@ class Gateway(discord.Client):
     def watch(self, on_event: resuming.ON_EVENT) -> None:
         """Tell of each event after it was taken."""
         self._watchers.append(on_event)
-
-    def _note_new_session(self, name: str, _: dict[str, Any]) -> None:
-        """At once, and not when discord.py has seen all guilds: by then some may have been joined in this session."""
-        if name == "READY" and self.ready.is_set():
-            self._listener.gateway_started()
 
     def _tell_watchers(self, name: str, data: dict[str, Any]) -> None:
         for on_event in self._watchers:
@@ -313,6 +308,8 @@ class Gateway(discord.Client):
 
     async def on_ready(self) -> None:
         self._backoff.reset()
+        if self.ready.is_set():
+            self._listener.gateway_started()
         self.ready.set()
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:

@@ -158,19 +158,6 @@ async def test_a_guild_without_the_bot_gets_the_invite_link(place: Place) -> Non
     assert f"client_id={place.gateway.application_id}" in str(refused.value)
 
 
-async def test_a_new_session_is_told_of_before_anything_can_be_joined_in_it(place: Place) -> None:
-    guild = int(place.guild.id)
-    started = place.gateway._listener.gateway_started
-    unavailable: list[bool] = []
-    started.side_effect = lambda: unavailable.append(place.gateway.is_unavailable(guild))  # type: ignore[attr-defined]
-    assert not started.called, "the first session is no new one"  # type: ignore[attr-defined]
-    ready = asyncio.create_task(place.gateway.wait_for("ready", timeout=10))
-    await asyncio.sleep(0)
-    await place.client.forget_session()
-    await ready
-    assert unavailable == [True]
-
-
 async def test_leaving_behind_keeps_the_session(place: Place) -> None:
     since = await place.client.mark()
     await place.gateway.leave_behind()
