@@ -1,8 +1,8 @@
-"""Connections that ask for too much before there is a request: uvicorn waits for headers for good, and for any number.
+"""Connections that ask for too much beside a request: uvicorn waits for headers for good, and keeps any number of them.
 
 It leans on these parts of uvicorn's ``HttpToolsProtocol``: ``data_received``; ``cycle``, which is another one with each
-request whose headers are there; ``timeout_keep_alive_task``, which runs while a connection rests between two requests;
-``transport``.
+request whose headers are there, and its ``body``, which the application has not taken yet; ``timeout_keep_alive_task``,
+which runs while a connection rests between two requests; ``transport``.
 """
 
 from __future__ import annotations
@@ -12,24 +12,28 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_HEAD = 64 * 1024
-"""Bytes of a request line and headers that come in pieces; a piece has at most 256 kB."""
+MOST_BESIDE = 64 * 1024
+"""Bytes that may come in pieces which neither bring a request nor something of its body; a piece has at most 256 kB."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 by httptools, with an end to the headers."""
+    """HTTP/1.1 by httptools, with an end to headers: those before a body, and those after one that comes in chunks.
 
-    _head = 0
+    A request that comes in one piece, as almost all do, costs two comparisons.
+    """
+
+    _beside = 0
 
     def data_received(self, data: bytes) -> None:
-        """Closes the connection where headers go on for too long."""
+        """Closes the connection where something that nobody waits for goes on for too long."""
         before = self.cycle
+        held = 0 if before is None else len(before.body)
         super().data_received(data)
-        if self.cycle is not before or not _has_no_request(self):
-            self._head = 0
+        if self.cycle is not before or (before is not None and len(before.body) > held):
+            self._beside = 0
             return
-        self._head += len(data)
-        if self._head > MOST_HEAD:
+        self._beside += len(data)
+        if self._beside > MOST_BESIDE:
             self.transport.close()
 
 

@@ -19,10 +19,17 @@ async def echo(request):
     return PlainTextResponse(str(len(await request.body())))
 
 
+async def wait(request):
+    """In hand until nobody is there any more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return PlainTextResponse("")
+
+
 @pytest.fixture
 async def served():
     """The URL of a server as the processes run it."""
-    app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])])
+    app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), Route("/wait", wait)])
     config = uvicorn.Config(app, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False)
     server = process._Server(config, "test")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -59,8 +66,19 @@ async def test_a_connection_that_says_nothing_or_not_enough_is_closed(served, be
         assert http._transport._pool.connections == [resting], "who rests between two requests is left alone"
 
 
-async def test_headers_without_an_end_are_not_kept(served):
-    assert await raw(served, b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", *[b"x" * 32_768] * 40) == b""
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-Long: ",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;long=",
+        b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nX-Long: ",
+    ],
+    ids=["headers", "trailers", "chunk", "headers of a second request"],
+)
+async def test_headers_without_an_end_are_not_kept(served, begun):
+    async with asyncio.timeout(10):
+        assert await raw(served, begun, *[b"x" * 32_768] * 40) == b""
     async with httpx.AsyncClient(base_url=served) as http:
         assert (await http.post("/", content=b"x" * 1_000_000)).text == "1000000"
 
