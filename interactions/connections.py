@@ -26,10 +26,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Closes the connection where something that nobody waits for goes on for too long."""
-        before = self.cycle
+        before: Any = self.cycle  # None before the first request, whatever its type says
         held = 0 if before is None else len(before.body)
         super().data_received(data)
-        if self.cycle is not before or (before is not None and len(before.body) > held):
+        after: Any = self.cycle
+        if after is not before or (after is not None and len(after.body) > held):
             self._beside = 0
             return
         self._beside += len(data)
