@@ -1,0 +1,1 @@
+"""`make lambda-check`: everything about the functions on AWS that can be known without AWS."""
