@@ -1,0 +1,1 @@
+"""Load on a process alone, and what it costs."""
