@@ -74,7 +74,6 @@ class Endpoint:
         self, verifier: Verifier, handling: Callable[[], Handling], clock: Callable[[], float] = time.time
     ) -> None:
         self._verified = verifier
-        self._bad_signature = Handled(verifier.refusal, "bad_signature", 401)
         self._handling = handling
         self._clock = clock
         self._counters = _Counters()
@@ -99,7 +98,7 @@ class Endpoint:
             return
         if not self._verified(signature, timestamp, body):
             self._counters.count("unknown", "bad_signature")
-            await _send(send, self._bad_signature)
+            await _send(send, Handled(self._verified.refusal, "bad_signature", 401))
             return
         try:
             interaction = decode(body)
