@@ -9,15 +9,17 @@ to be had from outside, and the cache of guilds is empty, as a RESUME brings no 
 - tells of each event after discord.py has taken it (:func:`watch`).
 
 It leans on these internals, which :func:`require_internals` checks when a process starts:
-``DiscordWebSocket.from_client`` and its parameters, ``identify``, ``_keep_alive``; ``discord.client.DiscordWebSocket``
-as the name that ``connect`` uses; ``ConnectionState.parsers``, ``_add_guild_from_data``, ``_users``, ``user``;
+``DiscordWebSocket.from_client`` and its parameters, ``identify``, ``resume``, ``_keep_alive``;
+``discord.client.DiscordWebSocket`` as the name that ``connect`` uses; ``ConnectionState.parsers``, ``hooks`` and
+``call_hooks``, ``_add_guild_from_data``, ``_users``, ``user``;
 ``Guild._voice_states``; ``VoiceChannel._overwrites``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -32,6 +34,9 @@ from discord.user import ClientUser
 from tonearm.errors import StartFailed
 from tonearm.redis.sessions import SavedGateway
 from tonearm.telemetry import LOG, context
+
+BEFORE_RESUME = "before_resume"
+"""The hook that is awaited immediately before a RESUME is sent, beside discord.py's own for an IDENTIFY."""
 
 ON_EVENT = Callable[[str, dict[str, Any]], None]
 
@@ -62,13 +67,25 @@ class ResumingWebSocket(DiscordWebSocket):
         return socket
 
     async def identify(self) -> None:
-        try:
+        async with self._cut_where_it_fails():
             await super().identify()
+
+    async def resume(self) -> None:
+        async with self._cut_where_it_fails():
+            # The lease may have run out since the connection was begun, and the session be another process's by now.
+            await self.call_hooks(BEFORE_RESUME)
+            await super().resume()
+
+    @contextlib.asynccontextmanager
+    async def _cut_where_it_fails(self) -> AsyncIterator[None]:
+        try:
+            yield
         except BaseException:
             # Else the heartbeats of a connection that nobody reads go on for a minute.
             if self._keep_alive is not None:
                 self._keep_alive.stop()
             abort(self.socket)
+            self.socket._response.close()  # which its reader would do
             raise
 
 
@@ -104,6 +121,8 @@ def require_internals() -> None:
     for owner, name in (
         (discord.client, "DiscordWebSocket"),
         (DiscordWebSocket, "identify"),
+        (DiscordWebSocket, "resume"),
+        (ConnectionState, "call_hooks"),
         (ConnectionState, "_add_guild_from_data"),
         (ConnectionState, "parse_ready"),
         (Guild, "_update_voice_state"),
@@ -114,7 +133,7 @@ def require_internals() -> None:
         if not hasattr(owner, name):
             missing.append(name)
     state = discord.Client(intents=discord.Intents(guilds=True))._connection
-    missing += [name for name in ("parsers", "_users", "user") if not hasattr(state, name)]
+    missing += [name for name in ("parsers", "hooks", "_users", "user") if not hasattr(state, name)]
     if missing:
         raise StartFailed(
             f"discord.py {discord.__version__} lacks {', '.join(missing)}, which resuming a shard leans on: "
@@ -130,6 +149,11 @@ def watch(client: discord.Client, on_event: ON_EVENT) -> None:
     parsers: dict[str, Callable[[Any], None]] = client._connection.parsers
     for name, parse in tuple(parsers.items()):
         parsers[name] = _watched(name, parse, on_event)
+
+
+def before_resume(client: discord.Client, hook: Callable[[], Awaitable[None]]) -> None:
+    """Await ``hook`` immediately before each RESUME; what it raises ends the connection."""
+    client._connection.hooks[BEFORE_RESUME] = hook  # type: ignore[assignment]
 
 
 def _watched(name: str, parse: Callable[[Any], None], on_event: ON_EVENT) -> Callable[[Any], None]:

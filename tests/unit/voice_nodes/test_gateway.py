@@ -158,6 +158,23 @@ async def test_a_guild_without_the_bot_gets_the_invite_link(place: Place) -> Non
     assert f"client_id={place.gateway.application_id}" in str(refused.value)
 
 
+async def test_a_guild_is_told_of_a_new_session_once_it_can_be_joined_in_it(place: Place) -> None:
+    guild, told = int(place.guild.id), asyncio.Event()
+    available: list[bool] = []
+
+    def started(which: int) -> None:
+        assert which == guild
+        available.append(not place.gateway.is_unavailable(which))
+        told.set()
+
+    assert not place.gateway._listener.gateway_started.called, "the first session is no new one"  # type: ignore[attr-defined]
+    place.gateway._listener.gateway_started.side_effect = started  # type: ignore[attr-defined]
+    await place.client.forget_session()
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert available == [True]
+
+
 async def test_leaving_behind_keeps_the_session(place: Place) -> None:
     since = await place.client.mark()
     await place.gateway.leave_behind()
@@ -243,6 +260,34 @@ async def test_a_lease_that_is_anothers_ends_it(place: Place) -> None:
     await place.lease.settle(gone=True)
     with pytest.raises(LeaseLost):
         await asyncio.wait_for(place.running, 10)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["ours again", "another's"])
+async def test_no_session_is_resumed_on_a_lease_that_ran_out_while_it_connects(
+    place: Place, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """Another process may have the session by then, and would be sent away."""
+    poll = DiscordWebSocket.poll_event
+
+    async def poll_event(self: DiscordWebSocket) -> None:
+        connecting = self._keep_alive is None
+        await poll(self)
+        if connecting:  # It was HELLO.
+            place.lease.run_out()
+
+    monkeypatch.setattr(DiscordWebSocket, "poll_event", poll_event)
+    since = await place.client.mark()
+    await place.client.drop_gateway(shard=0)
+    await asyncio.wait_for(place.lease.waits.wait(), 10)
+    assert await place.client.log(since, name="session_resumed") == []
+    await place.lease.settle(gone=gone)
+    if gone:
+        with pytest.raises(LeaseLost):
+            await asyncio.wait_for(place.running, 10)
+    else:
+        await place.client.wait_for("session_resumed", since=since, timeout=10)
+    assert len(await place.client.log(since, name="session_resumed")) == (0 if gone else 1)
+    assert await place.client.log(since, name="session_ready") == []
 
 
 async def test_a_send_without_a_connection_is_discord_away(place: Place) -> None:

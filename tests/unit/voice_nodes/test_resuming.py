@@ -29,6 +29,8 @@ def test_the_installed_discord_py_has_all_of_it(monkeypatch: pytest.MonkeyPatch)
     ("owner", "name"),
     [
         (DiscordWebSocket, "identify"),
+        (DiscordWebSocket, "resume"),
+        (ConnectionState, "call_hooks"),
         (ConnectionState, "_add_guild_from_data"),
         (ConnectionState, "parse_ready"),
         (Guild, "_update_voice_state"),
