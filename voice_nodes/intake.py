@@ -98,6 +98,7 @@ class Intake:
     async def _take_over(self) -> None:
         start = "0-0"
         while True:
+            await self._time_left()
             answer = await cast(
                 "Awaitable[Any]",
                 self._client.xautoclaim(
@@ -110,11 +111,14 @@ class Intake:
             if start == "0-0":
                 return
 
-    async def _read(self) -> None:
-        block = int(min(BLOCK_MS, self._remaining() * 1000))
-        if block <= 0:
+    async def _time_left(self) -> int:
+        """Wait until the shard is ours; for how many ms it may be asked for jobs then."""
+        while (left := int(min(BLOCK_MS, self._remaining() * 1000))) <= 0:  # noqa: ASYNC110 - time passes by itself
             await asyncio.sleep(NOT_OURS)
-            return
+        return left
+
+    async def _read(self) -> None:
+        block = await self._time_left()
         answer = await cast(
             "Awaitable[Any]",
             self._client.xreadgroup(keys.JOB_GROUP, self._owner, {self._stream: ">"}, count=BATCH, block=block),

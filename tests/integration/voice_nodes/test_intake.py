@@ -141,7 +141,7 @@ async def test_a_cancellation_is_never_lost(client: Redis[Any], inbox: Inbox) ->
 
 
 async def test_who_does_not_own_the_shard_is_given_nothing(client: Redis[Any], inbox: Inbox) -> None:
-    owned = [0.05, 0.0, 0.0]
+    owned = [0.05, 0.05, 0.0, 0.0]  # taking over, reading, and then no more
     looks = asyncio.Queue[float]()
 
     def remaining() -> float:
@@ -157,3 +157,21 @@ async def test_who_does_not_own_the_shard_is_given_nothing(client: Redis[Any], i
         async with read(client, inbox, "next"):
             assert [each.job.id for each in await inbox.next(1)] == ["i:1"]
         owned.append(1.0)
+
+
+async def test_who_does_not_own_the_shard_takes_nothing_over(client: Redis[Any]) -> None:
+    await client.xgroup_create(STREAM, keys.JOB_GROUP, id="0", mkstream=True)
+    await hand_over(client, make_job("i:1", Stop()))
+    await client.xreadgroup(keys.JOB_GROUP, "next", {STREAM: ">"})
+    looks = asyncio.Queue[None]()
+
+    def remaining() -> float:
+        looks.put_nowait(None)
+        return 0.0
+
+    stale = Intake(client, SHARD, "stale", lambda _: pytest.fail("it is another's"), remaining=remaining)
+    async with running(stale.run()), asyncio.timeout(10):
+        for _ in range(2):
+            await looks.get()
+    (pending,) = await client.xpending_range(STREAM, keys.JOB_GROUP, "-", "+", 10)
+    assert pending["consumer"] == b"next"
