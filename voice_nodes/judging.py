@@ -64,7 +64,9 @@ class Judge:
         if received.unreadable:
             return self.give_up(job, received.unreadable)
         if received.again:
-            tries, done = await patiently(lambda: dead.count_attempt(self._redis, self._shard, job.id), self._lease)
+            tries, done = await patiently(
+                lambda: dead.count_attempt(self._redis, self._shard, job.id, self._lease.token), self._lease
+            )
             if done:
                 return Verdict("again")
             if tries >= MOST_ATTEMPTS:  # and once before it was taken over

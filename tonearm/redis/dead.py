@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from tonearm.errors import LeaseLost
 from tonearm.jobs.errand import AnyJob, ErrandJob, replayed
 from tonearm.jobs.job import DeadLetter, decode_dead, encode
 from tonearm.redis import keys
@@ -14,6 +15,7 @@ from tonearm.redis.client import Client
 from tonearm.redis.handover import RECORD_MS
 from tonearm.redis.script import Script
 
+_attempt = Script("attempt")
 _replay = Script("replay")
 
 
@@ -95,23 +97,26 @@ async def replay(client: Client, kept: Kept) -> str:
 async def forgive_attempt(client: Client, shard: int, job: str) -> None:
     """What was counted by :func:`count_attempt` ended for another reason than the job.
 
+    It needs no token: who takes back its own count may be an owner no more.
+
     Raises:
         RedisError: Redis doesn't answer. It may have been forgiven.
     """
     await client.hincrby(keys.record(shard, job), "tries", -1)
 
 
-async def count_attempt(client: Client, shard: int, job: str) -> tuple[int, bool]:
+async def count_attempt(client: Client, shard: int, job: str, token: str) -> tuple[int, bool]:
     """A job that was taken over is about to be tried: how often it has been since, this time included, and whether it
     is done already.
 
+    ``token`` is the shard's fencing token: who does not own the shard any more does not count against a job.
+
     Raises:
+        LeaseLost: the shard is another's.
         RedisError: Redis doesn't answer. It may have been counted.
     """
-    record = keys.record(shard, job)
-    pipe = client.pipeline(transaction=False)
-    pipe.hincrby(record, "tries", 1)
-    pipe.hexists(record, "done")
-    pipe.pexpire(record, RECORD_MS, nx=True)
-    tries, done, _ = await pipe.execute()
+    counted = await _attempt(client, [keys.lease(shard), keys.record(shard, job)], [token, RECORD_MS])
+    if not counted:
+        raise LeaseLost(f"shard {shard} has another owner")
+    tries, done = counted
     return int(tries), bool(done)

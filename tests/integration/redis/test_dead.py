@@ -159,10 +159,18 @@ def test_each_time_has_the_next_name(name: str, times: int) -> None:
 
 async def test_attempts_are_counted_and_forgotten(node: StubNode) -> None:
     await hand_over(node.redis, JOB, shard_count=1, window_ms=0)
-    assert await count_attempt(node.redis, 0, "i:1") == (1, False)
-    assert await count_attempt(node.redis, 0, "i:1") == (2, False)
+    assert await count_attempt(node.redis, 0, "i:1", node.token) == (1, False)
+    assert await count_attempt(node.redis, 0, "i:1", node.token) == (2, False)
     entry, job = await node.take()
     await node.commit(entry, job, answer())
-    assert await count_attempt(node.redis, 0, "i:1") == (3, True)
-    assert await count_attempt(node.redis, 0, "unheard of") == (1, False)
+    assert await count_attempt(node.redis, 0, "i:1", node.token) == (3, True)
+    assert await count_attempt(node.redis, 0, "unheard of", node.token) == (1, False)
     assert 0 < await node.redis.pttl(keys.record(0, "unheard of")) <= RECORD_MS
+
+
+async def test_who_lost_the_shard_counts_nothing(node: StubNode) -> None:
+    await hand_over(node.redis, JOB, shard_count=1, window_ms=0)
+    before = await node.redis.hgetall(keys.record(0, "i:1"))
+    with pytest.raises(LeaseLost):
+        await count_attempt(node.redis, 0, "i:1", str(int(node.token) - 1))
+    assert await node.redis.hgetall(keys.record(0, "i:1")) == before
