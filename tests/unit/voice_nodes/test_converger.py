@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock, create_autospec
 
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.support.scenes import HERE, NOW, busy, idle
-from tests.support.voice_nodes import GUILD, running
+from tests.support.voice_nodes import GUILD, Clock, metric, running
 from tonearm.backoff import Backoff
 from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event
@@ -21,6 +22,7 @@ from voice_nodes import converger as module
 from voice_nodes.converger import JOIN_FAILED, Converger
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound, Wanted
+from voice_nodes.listener import Report
 from voice_nodes.voicelink import VoiceLink
 from voice_nodes.wishes import Actual
 
@@ -269,3 +271,57 @@ async def test_after_another_voice_close_the_gateway_is_waited_for(
     world.converger.voice_closed(4014)
     assert not world.link.linked.is_set()
     assert await world.names(3) == ["leave", "join", "update"]
+
+
+# The watchdog.
+
+REJOINS = "tonearm_voice_rejoins_total"
+PAUSED = msgspec.structs.replace(busy(), paused=True)
+WELL, STILL, UNCONNECTED, SILENT = "well", "stands still", "unconnected", "no ping"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
+    return clock
+
+
+def tell(world: World, clock: Clock, how: str, seconds: float) -> None:
+    """Lavalink reports every five seconds, for so long."""
+    for passed in range(0, int(seconds) + 1, 5):
+        position = 10_000 if how == STILL else 10_000 + passed * 1000
+        world.converger.reported(Report(position, how != UNCONNECTED, -1 if how == SILENT else 20))
+        clock.now += 5
+
+
+@pytest.mark.parametrize("how", [STILL, UNCONNECTED, SILENT])
+async def test_a_player_that_is_not_heard_is_joined_again(world: World, clock: Clock, how: str) -> None:
+    await playing(world, busy())
+    before = metric(REJOINS, reason="stands still")
+    tell(world, clock, how, 15)
+    assert await world.names(3) == ["leave", "join", "update"]
+    assert metric(REJOINS, reason="stands still") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("how", "seconds", "player"),
+    [(WELL, 60, busy()), (STILL, 10, busy()), (STILL, 60, PAUSED), (STILL, 60, idle())],
+    ids=["it plays", "not yet", "it is paused", "nothing plays"],
+)
+async def test_a_player_that_does_what_it_should_is_left_alone(
+    world: World, clock: Clock, how: str, seconds: float, player: Player
+) -> None:
+    world.converger.show(player)
+    assert (await world.next())[0] == "join"
+    before = metric(REJOINS, reason="stands still")
+    tell(world, clock, how, seconds)
+    assert metric(REJOINS, reason="stands still") == before
+
+
+async def test_a_stop_that_ends_by_itself_begins_anew(world: World, clock: Clock) -> None:
+    await playing(world, busy())
+    before = metric(REJOINS, reason="stands still")
+    for how in (SILENT, WELL, SILENT):
+        tell(world, clock, how, 5)
+    assert metric(REJOINS, reason="stands still") == before
