@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 import redis.asyncio
 
 from playground.system import System
+from playground.twin.voice.counting import Report
 from tonearm.child_logs import LogFolder
 from tonearm.redis import keys
 from tonearm.settings import PREFIX
@@ -56,6 +58,16 @@ class Nodes:
         """SIGKILL for the owner. It is started again, and stands by."""
         os.kill((await self.owner())[1], signal.SIGKILL)
 
+    @contextlib.asynccontextmanager
+    async def owner_frozen(self) -> AsyncIterator[None]:
+        """The owner stands still, with its sockets open; continued at the end."""
+        _, pid = await self.owner()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
 
 @pytest.fixture(scope="module")
 async def nodes(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> AsyncIterator[Nodes]:
@@ -93,6 +105,12 @@ async def nothing_lost(rooms: list[Room]) -> None:
     for room in rooms:
         report = await room.ear.wait_packets(50)
         assert (report.lost, report.step_errors, report.silence_runs, report.ssrc_changes) == (0, 0, 0, 0), report
+
+
+async def go_on(room: Room) -> Report:
+    """A second more of the music; what was heard since the mark."""
+    heard = (await room.ear.report()).packets
+    return await room.ear.wait_packets(heard + 50, timeout=10)
 
 
 async def test_sigterm_is_not_heard_and_control_is_back_within_three_seconds(open_room: OpenRoom, nodes: Nodes) -> None:
@@ -136,6 +154,21 @@ async def test_a_refused_resume_is_a_short_gap(open_room: OpenRoom, nodes: Nodes
     await room.ear.hears(440)
     report = await room.ear.report()
     assert report.largest_gap_ms < FALLBACK_MS
+    assert "660 Hz" in (await room.ask("queue")).text
+
+
+async def test_a_session_that_plays_on_for_a_frozen_node_is_a_short_gap(open_room: OpenRoom, nodes: Nodes) -> None:
+    """Lavalink resumes no session whose socket is open: its players are destroyed, and go on in another one."""
+    (room,) = await playing_rooms(open_room, nodes.system, 1)
+    await nodes.stand_by()
+    since = await room.twin.mark()
+    async with nodes.owner_frozen():
+        await room.twin.wait_for("voice_closed", since=since, timeout=15, guild_id=room.guild.id)
+        report = await go_on(room)
+        assert report.largest_gap_ms < FALLBACK_MS
+        await control_back(room)
+    report = await go_on(room)
+    assert report.ssrc_changes == 1, "one sender after the other, and none beside it"
     assert "660 Hz" in (await room.ask("queue")).text
 
 

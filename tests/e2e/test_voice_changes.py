@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tonearm.sentences import Sentence
+
 if TYPE_CHECKING:
     from playground.system import System
     from tests.e2e.conftest import OpenRoom, Room
@@ -66,3 +70,39 @@ async def test_one_broken_guild_does_not_stop_the_others(open_room: OpenRoom, sy
     await broken.ada.join(second)
     await broken.ask("play", query="long 880", where="now")
     await broken.ear.hears(880, within=10)
+
+
+@pytest.mark.parametrize("code", [4006, 4009, 4015])
+async def test_a_voice_connection_that_is_closed_goes_on(room: Room, code: int) -> None:
+    await room.ask("play", query="long 440")
+    await room.ear.hears(440)
+    await room.guild.close_voice(code)
+    await room.ear.mark()
+    await room.ear.wait_packets(60, timeout=10)
+    await room.ear.hears(440)
+
+
+@pytest.mark.parametrize("code", [4014, 4021, 4022])
+async def test_who_is_taken_out_of_the_channel_stops_and_keeps_the_queue(room: Room, code: int) -> None:
+    await room.ask("play", query="long 440")
+    await room.ask("play", query="long 660")
+    await room.ear.hears(440)
+    await room.guild.close_voice(code)
+    await room.ear.hears_silence()
+    assert "660 Hz" in (await room.ask("queue")).text
+    await room.ask("play", query="long 880", where="now")
+    await room.ear.hears(880)
+
+
+async def test_where_end_to_end_encryption_is_demanded_it_is_told(room: Room) -> None:
+    """4017; the audio node has none."""
+    await room.ask("play", query="long 440")
+    await room.ask("play", query="long 660")
+    await room.ear.hears(440)
+    await room.guild.require_dave()
+    told = Sentence.JOIN_FAILED.format(channel=int(room.voice.id))
+    await room.text.wait_message(lambda found: told in found.text, 15)
+    assert "660 Hz" in (await room.ask("queue")).text
+    await room.guild.require_dave(False)
+    await room.ask("play", query="long 880", where="now")
+    await room.ear.hears(880)
