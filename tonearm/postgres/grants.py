@@ -39,8 +39,9 @@ _OF_GUILD = f"select {_COLUMNS} from grants where guild_id = $1 order by id"  # 
 _ONE = f"select {_COLUMNS} from grants where id = $1"  # noqa: S608
 _OF_SOURCE = f"select {_COLUMNS} from grants where source = $1 and id > $2 order by id limit $3"  # noqa: S608
 _RUNNING_OUT = f"""
-select {_COLUMNS} from grants where valid_until <= $1 and valid_until > $2 and state <> 'expired'
-order by valid_until limit $3
+select {_COLUMNS} from grants
+where valid_until <= $1 and valid_until > $2 and (valid_until, id) > ($3, $4) and state <> 'expired'
+order by valid_until, id limit $5
 """  # noqa: S608
 _EVENTS = "select event from subscription_events where grant_id = $1"
 _LAST = "select max(at) from subscription_events where grant_id = $1"
@@ -167,15 +168,18 @@ async def fetch_grants_of(pool: Pool, source: Source, *, after: str = "", most: 
 
 
 async def fetch_running_out(
-    pool: Pool, until: datetime, *, after: datetime | None = None, most: int = 100
+    pool: Pool, until: datetime, *, since: datetime | None = None, after: Grant | None = None, most: int = 100
 ) -> tuple[Grant, ...]:
-    """Grants that end after ``after`` and not later than ``until``, and of which nobody has said that they expired.
+    """A page of the grants that end later than ``since``, not later than ``until``, and are not said to have expired.
+
+    They come in the order of their ends; ``after`` is the last one seen.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses.
     """
-    first = after or until - timedelta(days=36_500)
-    return tuple(map(_grant, await pool.fetch_rows(_RUNNING_OUT, until, first, most)))
+    first = since or until - timedelta(days=36_500)
+    seen = (after.until, after.id) if after else (first, "")
+    return tuple(map(_grant, await pool.fetch_rows(_RUNNING_OUT, until, first, *seen, most)))
 
 
 async def fetch_events(pool: Pool, guild: int, *, before: int | None = None, most: int = 50) -> tuple[PastEvent, ...]:

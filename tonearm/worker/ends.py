@@ -62,15 +62,13 @@ async def remind(pool: Pool, now: datetime, *, before: timedelta = REMIND_BEFORE
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses. Some may be told.
     """
-    after, told = now, 0
-    while True:
-        ending = await grants.fetch_running_out(pool, now + before, after=after, most=PAGE)
+    last, told = None, 0
+    while ending := await grants.fetch_running_out(pool, now + before, since=now, after=last, most=PAGE):
         for grant in ending:
             assert grant.until is not None
             data = {"grant": grant.id, "subscription": grant, "valid_until": grant.until}
             event = f"ending:{grant.id}:{grant.until.isoformat()}"
             await outgoing.enqueue(pool, event, REMINDER_TYPE, data, guild=grant.guild, now=now)
         told += len(ending)
-        if len(ending) < PAGE or ending[-1].until is None or ending[-1].until <= after:
-            return told
-        after = ending[-1].until
+        last = ending[-1]
+    return told

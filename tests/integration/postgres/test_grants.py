@@ -217,8 +217,19 @@ async def test_what_runs_out_is_found_once_it_is_said(pool: Pool) -> None:
     assert over.ref == "a"
     await told(pool, event(Kind.EXPIRE, 33), ref="a")
     assert await grants.fetch_running_out(pool, T0 + 33 * DAY) == ()
-    soon = await grants.fetch_running_out(pool, T0 + 50 * DAY, after=T0 + 34 * DAY)
+    soon = await grants.fetch_running_out(pool, T0 + 50 * DAY, since=T0 + 34 * DAY)
     assert [grant.ref for grant in soon] == ["b"]
+
+
+async def test_what_runs_out_at_the_same_moment_comes_in_pages(pool: Pool) -> None:
+    for number in range(5):
+        await told(pool, paid(), ref=str(number))
+    seen: list[grants.Grant] = []
+    while page := await grants.fetch_running_out(
+        pool, T0 + 40 * DAY, since=T0, after=seen[-1] if seen else None, most=2
+    ):
+        seen += page
+    assert [grant.ref for grant in seen] == ["0", "1", "2", "3", "4"]
 
 
 async def test_the_grants_of_a_source_come_in_pages(pool: Pool) -> None:

@@ -76,6 +76,16 @@ async def test_a_change_that_nobody_told_of_is_seen_within_the_minute(pool, cloc
         await asyncio.gather(hearing, return_exceptions=True)
 
 
+async def test_of_many_ends_at_one_moment_each_is_told(pool, clock, monkeypatch):
+    monkeypatch.setattr(ends, "PAGE", 2)
+    await outgoing.add_endpoint(pool, "shop", "http://shop/", ("subscription.ending",), now=clock())
+    for number in range(5):
+        await grants.start_trial(pool, GUILD + number, f"discord:{number}", now=clock())
+    clock.forward(days=5)
+    assert await ends.remind(pool, clock()) == 5
+    assert len(await told(pool, clock)) == 5
+
+
 async def test_a_reminder_comes_once_for_each_end(pool, clock):
     await outgoing.add_endpoint(pool, "shop", "http://shop/", ("subscription.ending",), now=clock())
     await grants.start_trial(pool, GUILD, "discord:1", now=clock())
