@@ -14,6 +14,7 @@ from tonearm.guild_data.tasks import Deletion, TaskKind, TaskState
 from tonearm.postgres import guild_tasks
 from tonearm.postgres.grants import fetch_grants
 from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.premium.grants import are_over
 from tonearm.settings import load
 
 TIMEOUT = 5.0
@@ -47,7 +48,7 @@ async def _run(url: str, options: argparse.Namespace) -> int:
     guild, now = options.guild, datetime.now(UTC)
     async with Pool(url, timeout=TIMEOUT, max_size=1) as pool:
         grants = await fetch_grants(pool, guild) if options.with_subscription else ()
-        if any(grant.is_valid(now) for grant in grants):
+        if not are_over(grants, now):
             print("The guild has a plan. Cancel it first, or keep its subscription.", file=sys.stderr)
             return 1
         work = Deletion(options.with_subscription)
@@ -62,6 +63,8 @@ async def _run(url: str, options: argparse.Namespace) -> int:
             task = await guild_tasks.fetch(pool, task.id, guild, TaskKind.DELETION) or task
     if task.state is TaskState.DONE:
         print(f"Nothing is kept of {guild} any more, but what the documentation names.")
+        if task.work != work:
+            print("It has a plan again, so its subscription is kept.")
         return 0
     print(task.detail or "It waits for a worker, and will be done.", file=sys.stderr)
     return 1

@@ -62,6 +62,14 @@ async def test_a_plan_that_runs_is_not_thrown_away(run, pool):
     assert await guild_tasks.claim(pool, datetime.now(UTC), lease=timedelta(minutes=1)) is None
 
 
+async def test_a_plan_that_was_bought_meanwhile_is_told(run, pool):
+    asked = asyncio.create_task(run("--with-subscription", "--wait", "30"))
+    task = await claimed(pool)
+    await guild_tasks.finish(pool, task, Deletion(with_subscription=False), datetime.now(UTC))
+    code, said = await asked
+    assert (code, said.splitlines()[1]) == (0, "It has a plan again, so its subscription is kept.")
+
+
 async def test_who_asks_again_and_again_is_told(run):
     for _ in range(guild_tasks.MOST_OPEN):
         await run("--wait", "0")

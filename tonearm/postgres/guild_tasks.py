@@ -28,7 +28,7 @@ _PAGE = f"""
 select {_COLUMNS} from guild_tasks where guild_id = $1 and kind = $2 and seq < $3 order by seq desc limit $4
 """  # noqa: S608
 _START = """
-update guild_tasks set state = 'queued', next_at = $3, expires_at = null
+update guild_tasks set seq = default, state = 'queued', next_at = $3, expires_at = null
 where id = $1 and guild_id = $2 and state = 'waiting' and expires_at > $3 returning id
 """
 _CLAIM = f"""
@@ -99,7 +99,8 @@ async def add(
 
 
 async def start(pool: Pool, id: str, guild: int, now: datetime) -> bool:
-    """What it waited for is there: it is to be done. ``False`` where it does not wait (any more).
+    """What it waited for is there: it is to be done, after all that was asked for before. ``False`` where it does not
+    wait (any more).
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses.

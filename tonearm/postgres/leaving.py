@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from tonearm.jobs.job import DeadLetter, decode_dead, encode
+from tonearm.postgres.grants import fetch_grants_in
 from tonearm.postgres.pool import Connection, Pool
+from tonearm.premium.grants import are_over
 
 _SAVED = ("guild_settings", "webhook_deliveries", "dead_jobs")
 _SOLD = ("grants", "subscription_events")
@@ -47,27 +49,40 @@ async def forget_guild(pool: Pool, guild: int) -> None:
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses. It may have been done.
     """
-    await _forget(pool, guild, (*_SAVED, *_SOLD, "guild_tasks", "guild_departures"))
+
+    async def forget(connection: Connection) -> None:
+        await _forget_in(connection, guild, (*_SAVED, *_SOLD, "guild_tasks", "guild_departures"))
+
+    await pool.transact(forget)
 
 
-async def forget_on_request(pool: Pool, guild: int, *, task: str, with_subscription: bool) -> None:
-    """Delete what is kept of ``guild``, or nothing, but for the ``task`` that asks for it. Doing it again does nothing.
+async def forget_on_request(pool: Pool, guild: int, *, task: str, with_subscription: bool, now: datetime) -> bool:
+    """Delete what is kept of ``guild``, or nothing, but for the ``task`` that asks for it and those asked for later.
+
+    Doing it again does nothing. What the guild was granted goes too ``with_subscription``, unless it has a plan again
+    since that was asked for; returns whether it went.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses. It may have been done.
     """
-    await _forget(pool, guild, (*_SAVED, *(_SOLD if with_subscription else ()), "guild_tasks"), keep=task)
+
+    async def forget(connection: Connection) -> bool:
+        goes = with_subscription and are_over(await fetch_grants_in(connection, guild), now)
+        await _forget_in(connection, guild, (*_SAVED, *(_SOLD if goes else ())))
+        await connection.execute(
+            "delete from guild_tasks where guild_id = $1 and seq < (select seq from guild_tasks where id = $2)",
+            guild,
+            task,
+        )
+        return goes
+
+    return await pool.transact(forget)
 
 
-async def _forget(pool: Pool, guild: int, tables: Iterable[str], *, keep: str = "") -> None:
-    async def forget(connection: Connection) -> None:
-        await connection.execute("set local tonearm.forget = 'on'")
-        for table in tables:
-            but = " and id <> $2" if table == "guild_tasks" else ""
-            values = (guild, keep) if but else (guild,)
-            await connection.execute(f"delete from {table} where guild_id = $1{but}", *values)  # noqa: S608 - our words
-
-    await pool.transact(forget)
+async def _forget_in(connection: Connection, guild: int, tables: Iterable[str]) -> None:
+    await connection.execute("set local tonearm.forget = 'on'")
+    for table in tables:
+        await connection.execute(f"delete from {table} where guild_id = $1", guild)  # noqa: S608 - our own words
 
 
 async def archive(pool: Pool, letters: Iterable[tuple[DeadLetter, datetime]]) -> None:

@@ -134,6 +134,11 @@ def judge(grants: Iterable[Grant], now: datetime, *, base: Plan = FREE) -> Acces
     return Access(plan if plan.id.rank >= base.id.rank else base, best.state_at(now), best, again)
 
 
+def are_over(grants: Iterable[Grant], now: datetime) -> bool:
+    """Whether none of ``grants`` gives access any more, at ``now`` or later."""
+    return all(grant.state_at(now) is State.EXPIRED for grant in grants)
+
+
 def fold(guild: int, source: Source, ref: str, events: Iterable[Event]) -> Grant | None:
     """What ``events`` made of a grant, in whatever order and how often they are given; ``None`` if it never began."""
     grant: Grant | None = None

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tonearm.errors import Refused
 from tonearm.guild_data.tasks import Deletion
 from tonearm.jobs.job import Result
@@ -31,8 +33,8 @@ GOODBYE_SECONDS = 3.0
 POLL_S = 0.1
 
 
-async def delete_guild(clerk: Clerk, guild: int, task: str, work: Deletion, *, attempt: int) -> None:
-    """Delete what is kept of ``guild``. ``attempt`` counts from 1.
+async def delete_guild(clerk: Clerk, guild: int, task: str, work: Deletion, *, attempt: int) -> Deletion:
+    """Delete what is kept of ``guild``; returns what was deleted. ``attempt`` counts from 1.
 
     Raises:
         Refused: no voice node is there, or it refuses. Some may be deleted; doing it again deletes the rest.
@@ -50,8 +52,11 @@ async def delete_guild(clerk: Clerk, guild: int, task: str, work: Deletion, *, a
         await remove_dead_of(clerk.redis, stream, guild)
     if clerk.store is not None:
         await clerk.store.remove_guild(guild)
-    await leaving.forget_on_request(clerk.pool, guild, task=task, with_subscription=work.with_subscription)
+    went = await leaving.forget_on_request(
+        clerk.pool, guild, task=task, with_subscription=work.with_subscription, now=clerk.clock()
+    )
     await clerk.cache.forget(guild)
+    return msgspec.structs.replace(work, with_subscription=went)
 
 
 async def _do(clerk: Clerk, guild: int, id: str, action: Leave | Forget) -> Result:

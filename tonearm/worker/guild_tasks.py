@@ -92,6 +92,7 @@ class Clerk:
             now = self.clock()
             expires_at = now + KEPT if isinstance(work, Export) else None
             await guild_tasks.finish(self.pool, task, work, now, expires_at=expires_at)
+            await self._discard_upload(task)
             GUILD_TASKS.labels(kind, "done").inc()
             LOG.info("A guild's task is done", extra=context(task=task.id, guild=task.guild, kind=kind))
         return True
@@ -99,8 +100,7 @@ class Clerk:
     async def _do(self, task: Task) -> AnyWork:
         match task.work:
             case Deletion() as work:
-                await delete_guild(self, task.guild, task.id, work, attempt=task.attempts)
-                return work
+                return await delete_guild(self, task.guild, task.id, work, attempt=task.attempts)
             case Export():
                 return Export(await write_export(self, self._required(), task.guild, task.id))
             case Import() as work:
@@ -123,6 +123,16 @@ class Clerk:
     async def _fail(self, task: Task, why: str) -> None:
         GUILD_TASKS.labels(task.kind.value, "failed").inc()
         await guild_tasks.finish(self.pool, task, task.work, self.clock(), failed=why[:500])
+        await self._discard_upload(task)
+
+    async def _discard_upload(self, task: Task) -> None:
+        """A file that was sent for an import has served; one that stays is left to the bucket's lifecycle."""
+        if self.store is None or not isinstance(task.work, Import) or task.work.size is None:
+            return
+        try:
+            await self.store.remove(task.work.key)
+        except StorageAway as error:
+            LOG.warning("The file of an import stays: %s", error, extra=context(task=task.id))
 
     async def expire(self) -> int:
         """Delete exports and uploads whose time is over, and records that nobody asks for any more; returns how many.

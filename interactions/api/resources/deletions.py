@@ -14,12 +14,13 @@ from tonearm.errors import Problem
 from tonearm.guild_data.tasks import Deletion, TaskKind, TaskState
 from tonearm.postgres import grants
 from tonearm.postgres.guild_tasks import Task
+from tonearm.premium.grants import are_over
 
 PATH = "/guilds/{guild_id}/deletions"
 
 
 class DeletionWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether what the guild was granted goes too; it can only once it has ended."""
+    """Whether what the guild was granted goes too; it can only once it has ended. What began anew by then stays."""
 
     subscription: Literal["keep", "delete"] = "keep"
 
@@ -43,7 +44,7 @@ async def create_deletion(call: Call) -> Reply:
     with_subscription = wish.subscription == "delete"
     if with_subscription:
         theirs = await grants.fetch_grants(call.parts.pools.write, call.guild)
-        if any(grant.is_valid(call.now) for grant in theirs):
+        if not are_over(theirs, call.now):
             raise Problem("subscription-state", "The guild has a plan. Cancel it first, or keep its subscription.")
     work = Deletion(with_subscription)
     task = await open_task(call, task_id(call, "del"), TaskKind.DELETION, work)

@@ -22,11 +22,13 @@ from tonearm.music.player import Player, Playing
 from tonearm.music.track import Entry, Track
 from tonearm.postgres import grants, guild_tasks
 from tonearm.postgres.guild_settings import fetch_guild_settings, save_guild_settings
+from tonearm.premium.grants import Event, Source
 from tonearm.premium.plans import FREE, PRO
+from tonearm.premium.states import Kind
 from tonearm.redis import guilds, keys, lease
 from tonearm.sentences import Sentence
 from tonearm.worker.desk import _entries
-from tonearm.worker.guild_tasks import AGAIN_AFTER, KEPT, PATIENCE, Clerk
+from tonearm.worker.guild_tasks import AGAIN_AFTER, KEPT, LEASE, PATIENCE, Clerk
 
 GUILD, OTHER, VOICE, TEXT = 7 << 22, 8 << 22, 11, 12
 CHANGED = GuildSettings(default_volume=80, alone_seconds=5, always_on=True)
@@ -184,6 +186,7 @@ async def test_a_deleted_guild_comes_back_from_its_export_and_plays(clerk, store
     assert await guild_tasks.start(pool, upload.id, GUILD, clerk.clock())
     task = await done(clerk, upload)
     assert (task.state, task.work.tracks_restored, task.work.tracks_left_out) == (TaskState.DONE, 451, 0)
+    assert await store.get("x", most=1) is None, "what was sent has served"
     assert await fetch_guild_settings(pool, GUILD) == CHANGED
     view = await guilds.fetch_view(redis_client, 0, GUILD)
     assert (view.player.voice_channel, view.player.playing.entry.track.title) == (VOICE, "Song 0")
@@ -226,6 +229,7 @@ async def test_a_file_that_is_no_export_restores_nothing(clerk, store, owner, re
     await store.put(upload_key(GUILD, "u"), raw)
     task = await done(clerk, await ask(clerk, TaskKind.IMPORT, Import(upload_key(GUILD, "u"), len(raw))))
     assert (task.state, task.detail) == (TaskState.FAILED, said)
+    assert await store.list_keys("imports", GUILD) == []
     assert await waiting(redis_client) == []
 
 
@@ -260,10 +264,37 @@ async def test_a_deletion_leaves_nothing_but_what_was_granted_and_nothing_of_oth
     assert len(await store.list_keys("exports", OTHER)) == 1
     for stream in (0, keys.stream_of(OTHER)):
         assert [fields[b"d"] for _, fields in await redis_client.xrange(keys.dead(stream))] != []
+    clerk.clock.forward(days=7)
     again = await done(clerk, await ask(clerk, TaskKind.DELETION, Deletion(with_subscription=True)))
-    assert again.state is TaskState.DONE
+    assert (again.state, again.work) == (TaskState.DONE, Deletion(with_subscription=True))
     assert await grants.fetch_grants(pool, GUILD) == ()
     assert await grants.fetch_events(pool, GUILD) == ()
+
+
+@pytest.mark.parametrize("begins_in", [-1, 1])
+async def test_a_deletion_keeps_what_was_bought_since_it_was_asked_for(clerk, owner, pool, clock, begins_in):
+    await grants.start_trial(pool, GUILD, "discord:1", now=clock())
+    clock.forward(days=30)
+    task = await ask(clerk, TaskKind.DELETION, Deletion(with_subscription=True))
+    bought = Event("paid", Kind.ACTIVATE, clock(), PRO.id, starts_at=clock() + timedelta(days=begins_in))
+    await grants.record(pool, GUILD, Source.STRIPE, "sub", bought, now=clock())
+    ended = await done(clerk, task)
+    assert (ended.state, ended.work) == (TaskState.DONE, Deletion(with_subscription=False))
+    assert {grant.source for grant in await grants.fetch_grants(pool, GUILD)} == {Source.TRIAL, Source.STRIPE}
+
+
+async def test_an_import_that_is_started_while_all_is_deleted_comes_after_that(clerk, store, owner, pool, clock):
+    await play_something(owner)
+    raw = await store.get(export_key(GUILD, (await exported(clerk)).id), most=10**7)
+    upload = await ask(clerk, TaskKind.IMPORT, Import(upload_key(GUILD, "u"), len(raw)), upload=True)
+    await ask(clerk, TaskKind.DELETION, Deletion())
+    deletion = await guild_tasks.claim(pool, clock(), lease=LEASE)
+    assert await guild_tasks.start(pool, upload.id, GUILD, clock())
+    assert not await clerk.work(), "another worker deletes"
+    clock.forward(seconds=LEASE.total_seconds())
+    assert (await done(clerk, deletion)).state is TaskState.DONE
+    await store.put(upload_key(GUILD, "u"), raw)
+    assert (await done(clerk, upload)).work.tracks_restored == 4
 
 
 async def test_a_deletion_waits_for_a_voice_node_and_needs_no_bucket(clerk, owner, pool, clock):
