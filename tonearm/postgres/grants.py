@@ -147,15 +147,16 @@ async def fetch_grant(pool: Pool, source: Source, ref: str) -> Grant | None:
     return _grant(row) if row else None
 
 
-async def fetch_last_moment(pool: Pool, source: Source, ref: str) -> datetime | None:
-    """The latest moment at which something happened to a grant; ``None`` where nothing is known of it.
+async def fetch_next_moment(pool: Pool, source: Source, ref: str, now: datetime) -> datetime:
+    """``now``, but after all that happened to a grant, also where the clock of who wrote that was fast: a grant is what
+    its events made of it in the order of their times.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses.
     """
     row = await pool.fetch_row(_LAST, grant_id(source, ref))
-    moment: datetime | None = row[0]
-    return moment
+    last: datetime | None = row[0]
+    return now if last is None else max(now, last + timedelta(microseconds=1))
 
 
 async def fetch_grants_of(pool: Pool, source: Source, *, after: str = "", most: int = 100) -> tuple[Grant, ...]:

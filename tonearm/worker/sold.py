@@ -9,7 +9,7 @@ where the clock of another worker was fast.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -113,9 +113,7 @@ class DiscordShop:
         return mended
 
     async def _moment(self, ref: str) -> datetime:
-        """Now, but after all that was written of the grant."""
-        now, last = self._clock(), await grants.fetch_last_moment(self._pool, Source.DISCORD, ref)
-        return now if last is None else max(now, last + timedelta(microseconds=1))
+        return await grants.fetch_next_moment(self._pool, Source.DISCORD, ref, self._clock())
 
     async def _look_again(self, ref: str) -> bool:
         at = await self._moment(ref)

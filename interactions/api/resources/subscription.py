@@ -7,7 +7,7 @@ whose name is the request's, so that doing it again does nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -212,7 +212,8 @@ async def _record(
     call: Call, source: Source, ref: str, event: Event, *, status: int = 200, version: int | None = None
 ) -> Reply:
     """Records what was asked for, and answers how it is now."""
-    event = msgspec.structs.replace(event, at=await _moment(call))
+    at = await repository.fetch_next_moment(call.parts.pools.write, source, ref, call.now)
+    event = msgspec.structs.replace(event, at=at)
     try:
         await repository.record(
             call.parts.pools.write, call.guild, source, ref, event, now=call.now, asked=True, version=version
@@ -223,12 +224,6 @@ async def _record(
         raise Problem("changed-meanwhile", "It was changed at the same time. Read it, and decide again.") from None
     await call.parts.forget(call.guild)
     return _reply(call, await _fetch(call), status)
-
-
-async def _moment(call: Call) -> datetime:
-    """Now, but after what was asked before: grants are what their events made of them in the order of their times."""
-    past = await repository.fetch_events(call.parts.pools.write, call.guild, most=1)
-    return max(call.now, past[0].event.at + timedelta(microseconds=1)) if past else call.now
 
 
 _REFUSALS: Mapping[Sentence, str] = {

@@ -75,6 +75,15 @@ async def test_granted_changed_canceled_resumed_and_over(caller, clock):
     assert kinds == ["revoke", "resume", "cancel", "downgrade", "upgrade", "activate"]
 
 
+async def test_what_is_asked_comes_after_what_a_fast_clock_wrote(caller, pool):
+    await caller.post(PATH, MONTH)
+    fast = Event("fast", Kind.CANCEL, NOW + timedelta(seconds=5))
+    await record(pool, GUILD, Source.MANUAL, str(GUILD), fast, now=NOW)
+    over = Event("over", Kind.ACTIVATE, NOW - timedelta(days=30), PlanId.PREMIUM, NOW)
+    await record(pool, GUILD, Source.STRIPE, "sub", over, now=NOW)
+    assert (await caller.post(PATH + "/resume")).json()["state"] == "active"
+
+
 async def test_it_is_renewed_but_not_changed_by_a_post(caller):
     await caller.post(PATH, MONTH)
     renewed = await caller.post(PATH, {**MONTH, "ends_at": "2026-08-01T00:00:00Z"})
