@@ -1,4 +1,4 @@
-"""``tonearm interactions``: the HTTP side as a process."""
+"""``tonearm interactions``: the HTTP side, which answers Discord, as a process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ GRACE_S = 3
 
 KEEP_ALIVE_S = 75
 """Longer than the 60 s after which load balancers close what is idle: who closes first loses no request."""
-
 
 HEADERS_S = 10
 """Seconds that a connection may take, at most twice that, to send the headers of a request: uvicorn waits for good."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
+import textwrap
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from tonearm import __version__
@@ -72,8 +75,25 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
 
 
 def _usage(commands: dict[str, EntryPoint]) -> str:
-    names = "\n".join(f"  tonearm {name}" for name in sorted(commands))
+    names = "\n".join(_line(commands[name]) for name in sorted(commands))
     return (
         f"tonearm {__version__}: music for Discord\n\n{names}\n\n`tonearm NAME --help` says more; "
         f"`tonearm {ENV_FILE} .env NAME` takes settings from a file."
     )
+
+
+def _line(entry: EntryPoint) -> str:
+    said = f"tonearm {entry.name:<14}{_about(entry)}"
+    return textwrap.fill(said, 100, initial_indent="  ", subsequent_indent=" " * 24)
+
+
+def _about(entry: EntryPoint) -> str:
+    """What its module says of it in the first line, behind its name. The file is read: nothing is imported."""
+    room, *parts = entry.module.split(".")
+    spec = find_spec(room)
+    if spec is None or not spec.submodule_search_locations:  # a room that is not installed here
+        return ""
+    place = Path(spec.submodule_search_locations[0], *parts)
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return text.partition("\n")[0].partition("``: ")[2].rstrip(".")

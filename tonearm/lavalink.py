@@ -22,7 +22,9 @@ def main(argv: list[str]) -> int:
         SettingsError: TONEARM_REDIS_URL is missing or wrong.
         StartFailed: Redis doesn't answer.
     """
-    parser = argparse.ArgumentParser(prog="tonearm lavalink", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="tonearm lavalink", description="Shows the Lavalink servers, and empties one before it is taken away."
+    )
     words = parser.add_subparsers(dest="word", required=True, metavar="list | drain NAME | undrain NAME")
     words.add_parser("list", help="all servers, by shard: state, players, and how bad a place each is for one more")
     for word, help in (

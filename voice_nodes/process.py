@@ -1,4 +1,4 @@
-"""``tonearm voice-node``: the process."""
+"""``tonearm voice-node``: plays the music: owns shards, drives Lavalink."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tonearm commands``: what is declared here, against what Discord has.
+"""``tonearm commands``: the slash commands as they are declared here, and what Discord has of them.
 
 ::
 

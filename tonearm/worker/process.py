@@ -1,4 +1,4 @@
-"""``tonearm worker``: the process."""
+"""``tonearm worker``: does what needs only the database, and what has a clock or no caller."""
 
 from __future__ import annotations
 

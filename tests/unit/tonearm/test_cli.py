@@ -19,6 +19,7 @@ class Command:
 
     def __init__(self, name: str, run: Any) -> None:
         self.name = name
+        self.module = "tonearm.reshard" if name == "work" else f"nowhere.{name}"
         self._run = run
 
     def load(self) -> Any:
@@ -68,8 +69,19 @@ def test_help_names_every_command(argv: list[str], capsys: pytest.CaptureFixture
     assert cli.main(argv) == 0
     said = capsys.readouterr().out
     for name in ("work", "nothing", "refused", "missing"):
-        assert f"  tonearm {name}\n" in said
+        assert f"  tonearm {name}" in said
+    assert "  tonearm work          changes the number of shards, with all queues" in said
     assert ran == []
+
+
+def test_help_says_what_each_command_is_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    assert cli.main(["--help"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  tonearm ")]
+    assert len(lines) >= 10
+    assert all(line[24:] for line in lines), lines
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["-V"]])
@@ -83,7 +95,7 @@ def test_an_unknown_command_is_said_and_is_an_error(capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     assert said.out == ""
     assert "no command 'wrok'" in said.err
-    assert "  tonearm work\n" in said.err
+    assert "  tonearm work " in said.err
 
 
 def test_what_went_wrong_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +160,7 @@ def test_it_runs_and_is_quick_to_ask() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     for name in ("interactions", "voice-node", "migrate", "doctor", "up", "demo"):
-        assert f"  tonearm {name}\n" in done.stdout
+        assert f"  tonearm {name} " in done.stdout
     for module in ("discord", "aiohttp", "redis", "asyncpg", "starlette", "interactions.app", "voice_nodes.process"):
         assert f"'{module}'" not in done.stdout
 
