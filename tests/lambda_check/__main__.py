@@ -154,22 +154,29 @@ async def wiring() -> AsyncIterator[Check]:
     template = decode(str(STORES))[0]
     async with running_moto() as moto:
         try:
-            made = await stack.create(moto, STORES.read_text())
+            made = await stack.create(moto, template)
         except Exception as error:
             yield "infra/aws in moto", False, repr(error)
             return
-        lost = await stack.dropped(moto, template, made)
-        yield (
-            "infra/aws in moto",
-            True,
-            f"{len(template['Resources'])} resources; moto drops {', '.join(lost) or 'nothing'}",
+        missing = stack.wrongly_missing(template, made)
+        kinds = ", ".join(sorted(each.removeprefix("AWS::") for each in stack.UNKNOWN))
+        said = f"{len(made)} of {len(template['Resources'])} resources; moto drops every {kinds}"
+        if await stack.without_lifecycle(moto, made):
+            said += ", the bucket's lifecycle, and PostgreSQL's protection from deletion"
+        yield "infra/aws in moto", not missing, f"not made: {', '.join(missing)}" if missing else said
+        reached = (
+            await stack.who_reaches(moto, made, "PostgresGroup"),
+            await stack.who_reaches(moto, made, "ValkeyGroup"),
         )
-        said = await stack.settings_in_secret(moto, made)
-        yield (
-            "its secret names both stores",
-            said.keys() == {"TONEARM_REDIS_URL", "TONEARM_DATABASE_URL"},
-            ", ".join(said),
+        right = reached == ({"ApiGroup", "ClientGroup"}, {"InteractionsGroup", "ApiGroup", "ClientGroup"})
+        yield "only who needs a store reaches it", right, "" if right else repr(reached)
+        postgres = await stack.database(moto, made)
+        good = (
+            postgres["StorageEncrypted"]
+            and not postgres["PubliclyAccessible"]
+            and postgres["BackupRetentionPeriod"] == 14
         )
+        yield "PostgreSQL is encrypted, private and backed up", bool(good), "" if good else repr(postgres)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,34 @@ from tests.support.aws import Moto
 STACK = "tonearm-dev-stores"
 CREATE_S = 60.0
 
+UNFIT = (("Postgres", "DBParameterGroupName"),)
+"""Resource and property at which moto 5.2 breaks: it takes the parameter group for its name."""
 
-async def create(moto: Moto, body: str) -> dict[str, Any]:
-    """The stack's resources as moto has them, by logical name, and its outputs as ``Outputs``.
+UNKNOWN = frozenset(
+    (
+        "AWS::CloudWatch::Alarm",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::ElastiCache::ParameterGroup",
+        "AWS::ElastiCache::ReplicationGroup",
+        "AWS::ElastiCache::SubnetGroup",
+        "AWS::S3::BucketPolicy",
+        "AWS::SNS::Subscription",
+        "AWS::SecretsManager::RotationSchedule",
+        "AWS::SecretsManager::Secret",
+    )
+)
+"""Kinds of resources that moto leaves out of a stack without a word."""
+
+
+async def create(moto: Moto, template: Template) -> dict[str, Any]:
+    """The physical id of each of the stack's resources that moto made, by logical name.
 
     Raises:
         AssertionError: moto does not create it.
     """
+    fitting = json.loads(json.dumps(template))
+    for resource, property in UNFIT:
+        del fitting["Resources"][resource]["Properties"][property]
     async with moto.client("ec2") as ec2, moto.client("cloudformation") as cloudformation:
         vpc = (await ec2.create_vpc(CidrBlock="10.0.0.0/16"))["Vpc"]["VpcId"]
         subnets = []
@@ -28,7 +49,7 @@ async def create(moto: Moto, body: str) -> dict[str, Any]:
         given = {"VpcId": vpc, "PrivateSubnetIds": ",".join(subnets), "AlarmEmail": "operator@example.org"}
         await cloudformation.create_stack(
             StackName=STACK,
-            TemplateBody=body,
+            TemplateBody=json.dumps(fitting),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
         )
@@ -40,30 +61,36 @@ async def create(moto: Moto, body: str) -> dict[str, Any]:
                 await asyncio.sleep(0.1)
         assert found["StackStatus"] == "CREATE_COMPLETE", found
         listed = (await cloudformation.list_stack_resources(StackName=STACK))["StackResourceSummaries"]
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
-        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed} | {"Outputs": outputs}
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed}
 
 
-async def dropped(moto: Moto, template: Template, made: dict[str, Any]) -> list[str]:
-    """What moto does not make of the template: resources that it ignores, and properties that we ask it for."""
-    lost = [f"{each['Type']} ({name})" for name, each in template["Resources"].items() if not made.get(name)]
+def wrongly_missing(template: Template, made: dict[str, Any]) -> list[str]:
+    """What moto did not make, though it knows such resources."""
+    return [name for name, each in template["Resources"].items() if name not in made and each["Type"] not in UNKNOWN]
+
+
+async def who_reaches(moto: Moto, made: dict[str, Any], group: str) -> set[str]:
+    """The logical names of the groups from which ``group`` takes connections, and every address from which it does."""
+    names = {physical: logical for logical, physical in made.items()}
+    async with moto.client("ec2") as ec2:
+        (found,) = (await ec2.describe_security_groups(GroupIds=[made[group]]))["SecurityGroups"]
+    pairs = [pair["GroupId"] for rule in found["IpPermissions"] for pair in rule["UserIdGroupPairs"]]
+    ranges = [each["CidrIp"] for rule in found["IpPermissions"] for each in rule["IpRanges"]]
+    return {names.get(each, each) for each in (*pairs, *ranges)}
+
+
+async def database(moto: Moto, made: dict[str, Any]) -> dict[str, Any]:
+    """PostgreSQL as moto has it."""
+    async with moto.client("rds") as rds:
+        (found,) = (await rds.describe_db_instances(DBInstanceIdentifier=made["Postgres"]))["DBInstances"]
+    return dict(found)
+
+
+async def without_lifecycle(moto: Moto, made: dict[str, Any]) -> bool:
+    """Whether moto dropped the bucket's lifecycle."""
     async with moto.client("s3") as s3:
-        bucket = made["Bucket"]
-        for property, ask in (
-            ("lifecycle", s3.get_bucket_lifecycle_configuration),
-            ("encryption", s3.get_bucket_encryption),
-            ("block of public access", s3.get_public_access_block),
-        ):
-            try:
-                await ask(Bucket=bucket)
-            except s3.exceptions.ClientError:
-                lost.append(f"the bucket's {property}")
-    return lost
-
-
-async def settings_in_secret(moto: Moto, made: dict[str, Any]) -> dict[str, str]:
-    """What the settings' secret says."""
-    async with moto.client("secretsmanager") as manager:
-        answer = await manager.get_secret_value(SecretId=made["Outputs"]["SettingsArn"])
-    found: dict[str, str] = json.loads(answer["SecretString"])
-    return found
+        try:
+            await s3.get_bucket_lifecycle_configuration(Bucket=made["Bucket"])
+        except s3.exceptions.ClientError:
+            return True
+    return False
