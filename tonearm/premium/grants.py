@@ -161,7 +161,9 @@ def is_legal(grant: Grant | None, event: Event) -> bool:
         return event.plan is not None
     match event.kind:
         case Kind.UPGRADE:
-            return event.plan is not None and event.plan.rank > grant.plan.rank
+            # To the plan that it has: the downgrade that waits is taken back.
+            keeps = event.plan is grant.plan and grant.next_plan is not None
+            return keeps or (event.plan is not None and event.plan.rank > grant.plan.rank)
         case Kind.DOWNGRADE:
             return event.plan is not None and event.plan.rank < grant.plan.rank
         case Kind.EXPIRE:

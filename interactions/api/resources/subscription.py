@@ -45,7 +45,7 @@ class SubscriptionWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlanWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Another plan: a greater one at once, a lesser one at the end of the period."""
+    """A greater plan at once, a lesser one at the end of the period; the one that the guild has takes that back."""
 
     plan: SoldPlan
 
@@ -154,9 +154,7 @@ async def change_plan(call: Call) -> Reply:
     plan = PlanId(call.body.plan)
     if plan is (grant.next_plan or grant.plan_at(call.now)):
         return _reply(call, seen)
-    if plan is grant.plan:
-        raise Problem("subscription-state", "Another plan follows at the end of the period. Renew it to keep this one.")
-    kind = Kind.UPGRADE if plan.rank > grant.plan.rank else Kind.DOWNGRADE
+    kind = Kind.UPGRADE if plan.rank >= grant.plan.rank else Kind.DOWNGRADE
     event = Event(f"{_event_id(call)}:{seen.version}", kind, call.now, plan)
     try:
         return await _record(call, grant.source, grant.ref, event, version=seen.version)

@@ -75,6 +75,16 @@ async def test_granted_changed_canceled_resumed_and_over(caller, clock):
     assert kinds == ["revoke", "resume", "cancel", "downgrade", "upgrade", "activate"]
 
 
+async def test_a_downgrade_that_waits_is_taken_back(caller, clock):
+    """By the plan that the guild has."""
+    made = await caller.post(PATH, {**MONTH, "plan": "pro"})
+    lesser = await caller.patch(PATH, {"plan": "premium"}, If_Match=made.headers["etag"])
+    kept = await caller.patch(PATH, {"plan": "pro"}, If_Match=lesser.headers["etag"])
+    assert (kept.status_code, kept.json()["grants"][0]["next_plan"]) == (200, None)
+    clock.now = NOW + timedelta(days=30)
+    assert (await caller.get(PATH)).json()["plan"] == "pro"
+
+
 async def test_what_is_asked_comes_after_what_a_fast_clock_wrote(caller, pool):
     await caller.post(PATH, MONTH)
     fast = Event("fast", Kind.CANCEL, NOW + timedelta(seconds=5))

@@ -101,6 +101,12 @@ def test_a_word_about_the_same_period_keeps_the_downgrade_that_waits() -> None:
     assert grant(*down, paid(4, until=31, plan=PlanId.PRO)).next_plan is None
 
 
+def test_a_downgrade_that_waits_is_taken_back_by_an_upgrade_to_the_plan_there_is() -> None:
+    down = (paid(plan=PlanId.PRO), event(Kind.DOWNGRADE, 3, plan=PlanId.PREMIUM))
+    assert grant(*down, event(Kind.UPGRADE, 4, plan=PlanId.PREMIUM)) == grant(*down)
+    assert grant(*down, event(Kind.UPGRADE, 4, plan=PlanId.PRO)) == grant(paid(plan=PlanId.PRO))
+
+
 def test_without_an_end_a_downgrade_and_a_cancellation_are_at_once() -> None:
     endless = event(Kind.ACTIVATE, plan=PlanId.PRO)
     assert seen(grant(endless), 10_000) == (State.ACTIVE, PlanId.PRO, True)
