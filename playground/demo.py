@@ -41,6 +41,9 @@ HALF = 6.02
 ENJOYED = 150
 """Packets of 20 ms."""
 
+TROUBLE = (TonearmError, TwinError, Unanswered, NotHeard, LookupError, TimeoutError)
+"""What a step of the script, or a command that was typed, can end with."""
+
 
 def main(argv: list[str]) -> int:
     """Play the script; 0 when everything was heard as it should be. Without ``--once``, stay up until Ctrl-C.
@@ -102,7 +105,10 @@ class Demo:
             async with self._system(folder) as system:
                 say(f"  [green]up[/green] after {time.monotonic() - begun:.1f} s\n")
                 scene = await self._scene(system)
-                await self._play(scene, pieces)
+                try:
+                    await self._play(scene, pieces)
+                except TROUBLE as trouble:
+                    self._note("the script", "played to its end", str(trouble), ok=False)
                 await scene.ear.save_wav(HEARD)
                 good = await self._sum_up(scene)
                 if not self._once:
@@ -256,7 +262,9 @@ class Demo:
         )
         self._console.print(f"all that was heard is in {HEARD}")
         self._console.print(
-            "[green]All was heard.[/green]" if good else "[red]Not all was heard as it should be.[/red]"
+            "[green]All was heard.[/green]"
+            if good
+            else "[red]Not all was heard as it should be.[/red] With `--keep DIR` the logs are kept."
         )
         return good
 
@@ -291,7 +299,7 @@ class Demo:
             self._console.print(
                 f"   the listener hears {sound.frequency:.0f} Hz at {sound.level:.0f} dBFS", style="cyan"
             )
-        except (TonearmError, TwinError, Unanswered, NotHeard, ValueError, LookupError, TimeoutError) as error:
+        except (*TROUBLE, ValueError) as error:
             self._console.print(f"   {error}", style="red", markup=False)
 
 

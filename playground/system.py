@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import socket
 import sys
@@ -18,6 +17,7 @@ from typing import Self
 
 from playground.stores._server import PORTS
 from playground.twin.actors import TwinClient
+from tonearm.child import spawn
 from tonearm.child_logs import Log
 from tonearm.errors import StartFailed
 from tonearm.settings import PREFIX
@@ -59,6 +59,7 @@ class System:
         self._settings = dict(settings or {})
         self._twin_options = twin_options
         self._premium = premium
+        self._voice_ca = ""
         self.audio_urls: dict[str, str] = {audio_node_name(number): "" for number in range(audio_nodes)}
         """Where each audio node answers, by name."""
         self.skus: dict[str, str] = {}
@@ -130,15 +131,18 @@ class System:
 
     async def _do(self, *words: str) -> None:
         """What an operator does once: make the tables, tell Discord the commands."""
-        process = await asyncio.create_subprocess_exec(
-            *tonearm(*words),
-            env={**os.environ, **self.environ},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        if process.returncode:
-            raise StartFailed(f"`tonearm {' '.join(words)}` failed: {output.decode(errors='replace').strip()}")
+        lines: list[str] = []
+        child = await spawn(tonearm(*words), env=self.environ, on_line=lambda _, line: lines.append(line))
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                failed = bool(await child.wait())
+        except TimeoutError:
+            failed = True
+        finally:
+            child.kill()
+            await child.wait()
+        if failed:
+            raise StartFailed("\n".join((f"`tonearm {' '.join(words)}` failed:", *lines)))
 
     async def start_voice_node(self, name: str = "voice-node") -> Ready:
         """Start a voice node; the supervisor starts it again when it dies."""
