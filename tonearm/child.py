@@ -145,7 +145,9 @@ async def spawn(
     ``env`` is added to this process' environment, ``user`` is (uid, gid) to run as (root only),
     ``death_signal`` what the kernel sends to the child when this process ends, ``pass_fds`` are file
     descriptors it shares. A program that cannot be run is an exit with code 127 and the reason on stderr.
-    Raises OSError when the system has no room for another process.
+
+    Raises:
+        OSError: the system has no room for another process.
     """
     protocol = _Protocol(on_line)
     owner = "-" if user is None else f"{user[0]}:{user[1]}"

@@ -3,6 +3,7 @@
 TonearmError
 ├── SettingsError          a setting is missing or wrong; the process does not start
 ├── StartFailed            a process or a store did not come up
+├── StopRequested          a stop was asked for while something started
 ├── InvalidInteraction     not an interaction as Discord documents it; answered with a 4xx
 ├── DiscordError           Discord refuses a request; asking the same again changes nothing
 ├── Conflict               what was to be changed is not any more as it was seen; nothing was done
@@ -37,6 +38,10 @@ class SettingsError(TonearmError):
 
 class StartFailed(TonearmError):
     """A process or a store did not come up. The text says which one, and what it said last."""
+
+
+class StopRequested(TonearmError):
+    """A stop was asked for while a child was starting; the supervisor's ``async with`` block ends quietly with it."""
 
 
 class InvalidInteraction(TonearmError):

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tonearm.child import STDOUT, Child, spawn
 from tonearm.child_logs import Log, prefixed
-from tonearm.errors import StartFailed, TonearmError
+from tonearm.errors import StartFailed, StopRequested
 
 STOP_TIMEOUT = 5.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -89,10 +89,6 @@ class Event:
                 return f"{self.name} was stopped: it {ended(self.returncode or 0)}."
 
 
-class StopRequested(TonearmError):
-    """A stop was requested while a child was starting; the supervisor's ``async with`` block ends quietly with it."""
-
-
 class _Process:
     """What the supervisor knows of one child, over all its lives."""
 
@@ -141,8 +137,9 @@ class Supervisor:
     async def start(self, spec: ProcessSpec) -> Ready:
         """Starts a process and waits until it is ready; returns its ready line.
 
-        Raises StartFailed, with the last lines of its log, when it exits first or its time runs out: it is gone then.
-        Raises StopRequested when a stop was requested meanwhile.
+        Raises:
+            StartFailed: it exits first, or its time runs out; with the last lines of its log. It is gone then.
+            StopRequested: a stop was requested meanwhile.
         """
         assert spec.name not in self._processes, f"{spec.name} was started before"
         process = _Process(spec)
@@ -165,7 +162,8 @@ class Supervisor:
     async def wait(self) -> Event | None:
         """Waits for the end of the run: the death of a child that is not restarted, or None for a requested stop.
 
-        Raises what ``on_event`` raised.
+        Raises:
+            BaseException: what ``on_event`` raised.
         """
         await self._over.wait()
         if self._bug is not None:
