@@ -129,18 +129,18 @@ class Parameter:
         return value
 
     def _check_bounds(self, value: Any) -> None:
-        size = len(value) if self.kind is str else value
-        most = self.option.most if self.kind is not str else self.option.most or MAX_TEXT
+        size, unit = (len(value), " characters") if self.kind is str else (value, "")
+        least, most = self.option.least, self.option.most
+        if most is None and self.kind is str:
+            most = MAX_TEXT
+        # Not the other way round: of what is no number, nothing is true.
         if most is not None and not size <= most:
-            if self.option.beyond is not None:
-                raise Refused(self.option.beyond, limit=most)
-            raise self._refused(f"at most {most} characters" if self.kind is str else f"at most {most}")
-        if self.option.least is not None and not size >= self.option.least:
-            if self.option.beyond is not None:
-                raise Refused(self.option.beyond, limit=most)
-            raise self._refused(
-                f"at least {self.option.least} characters" if self.kind is str else f"at least {self.option.least}"
-            )
+            raise self._beyond(f"at most {most}{unit}", most)
+        if least is not None and not size >= least:
+            raise self._beyond(f"at least {least}{unit}", most)
+
+    def _beyond(self, reason: str, most: int | None) -> Refused:
+        return self._refused(reason) if self.option.beyond is None else Refused(self.option.beyond, limit=most)
 
     def _refused(self, reason: str) -> Refused:
         return Refused(Sentence.BAD_OPTION, option=self.name, reason=reason)

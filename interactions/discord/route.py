@@ -11,11 +11,9 @@ from interactions.commands.declare import CHAT_INPUT, Button, Call, Click, Comma
 from interactions.commands.forms import Form
 from interactions.discord.decode import CommandCalled, ComponentUsed, Interaction, ModalSubmitted
 from interactions.memory import Memory
+from tonearm.discord.components import VERSION
 from tonearm.errors import InvalidInteraction, Refused
 from tonearm.sentences import Sentence
-
-VERSION = "v1"
-"""The first part of the custom ids that we understand."""
 
 _MOST_VALUE = 32
 _ADMINISTRATOR = 1 << 3

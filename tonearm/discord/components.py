@@ -11,18 +11,18 @@ Message = dict[str, Any]
 EPHEMERAL = 1 << 6
 COMPONENTS_V2 = 1 << 15
 
-MAX_COMPONENTS = 40
-MAX_TEXT = 4_000
-MAX_CUSTOM_ID = 100
-
 ROW, BUTTON, SECTION, TEXT, THUMBNAIL, SEPARATOR, CONTAINER = 1, 2, 9, 10, 11, 14, 17
 PRIMARY, SECONDARY, DANGER = 1, 2, 4
 """Styles of a button."""
 
 
+VERSION = "v1"
+"""The first part of the custom ids that are made and understood."""
+
+
 def custom_id(action: str, value: str | int) -> str:
     """``v1:<action>:<value>``: what a click brings back."""
-    return f"v1:{action}:{value}"
+    return f"{VERSION}:{action}:{value}"
 
 
 def message(*components: Component) -> Message:

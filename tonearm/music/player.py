@@ -68,7 +68,7 @@ class Player(msgspec.Struct, frozen=True, omit_defaults=True):
             return 0
         if self.paused:
             return self.playing.position_ms
-        elapsed = max(0, now_ms - max(self.playing.at_ms, 0))
+        elapsed = max(0, now_ms - self.playing.at_ms)
         position = self.playing.position_ms + elapsed
         length = self.playing.entry.track.length_ms
         return min(position, length) if length else position
