@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-312 chaos check api-check api-document deploy-check lambda-zip lambda-check env-example format lock clean
+.PHONY: help setup demo test test-312 chaos check api-check api-document deploy-check lambda-zip lambda-check diagrams env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
