@@ -1,7 +1,6 @@
 """POST /interactions: raw ASGI, because every request of Discord runs through it.
 
-The order: read (bounded), verify, decode, have it handled, respond, confirm. A PING needs nothing more than what is
-imported here, so a function that has just been started answers it at once.
+The order: read (bounded), verify, decode, have it handled, respond, confirm.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from discord_interactions import InteractionResponseType
 
+from interactions.discord.at_once import NO_CHOICES, PONG
 from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, Ping, decode
 from interactions.discord.verify import Verifier
 from tonearm.discord.snowflake import made_ms
@@ -28,11 +27,6 @@ if TYPE_CHECKING:
 
 BODY_TIMEOUT = 2.0
 """Seconds within which a body that comes in pieces has to be here."""
-
-PONG = msgspec.json.encode({"type": InteractionResponseType.PONG})
-NO_CHOICES = msgspec.json.encode(
-    {"type": InteractionResponseType.APPLICATION_COMMAND_AUTOCOMPLETE_RESULT, "data": {"choices": []}}
-)
 
 _Headers = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")

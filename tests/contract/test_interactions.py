@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 
 from interactions.commands.sync import declared
-from interactions.discord import endpoint, respond
+from interactions.discord import at_once, respond
 from tests.support.interactions.stub_node import answer
 from tonearm.discord import cards
 from tonearm.music.player import Player, Playing
@@ -58,8 +58,8 @@ FILL |= {"option": "query", "seconds": 3, "id": "i:7"}
 FILL |= {"what": "The queue", "plan": "Free", "more": "2,000", "needed": "Premium", "state": "expired"}
 
 RESPONSES = {
-    "pong": endpoint.PONG,
-    "no choices": endpoint.NO_CHOICES,
+    "pong": at_once.PONG,
+    "no choices": at_once.NO_CHOICES,
     **{
         f"deferral {private} {component}": respond.deferral(private=private, component=component)
         for private in (False, True)
