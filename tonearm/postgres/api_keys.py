@@ -19,7 +19,9 @@ TOUCH_EVERY = timedelta(minutes=1)
 
 _COLUMNS = "id, hash, hint, name, scopes, guild_ids, created_at, expires_at, last_used_at, revoked_at"
 _BY_HASH = f"select {_COLUMNS} from api_keys where hash = $1"  # noqa: S608 - our own words
-_PAGE = f"select {_COLUMNS} from api_keys where id > $1 order by id limit $2"  # noqa: S608
+_WITHIN = "($2::bigint[] is null or guild_ids <@ $2::bigint[])"
+_PAGE = f"select {_COLUMNS} from api_keys where id > $1 and {_WITHIN} order by id limit $3"  # noqa: S608
+_ONE = f"select 1 from api_keys where id = $1 and {_WITHIN}"  # noqa: S608
 _ADD = f"""
 insert into api_keys (id, hash, hint, name, scopes, guild_ids, created_at, expires_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8) returning {_COLUMNS}
@@ -84,7 +86,7 @@ async def create_key(
         f"{PREFIX}…{secret[-4:]}",
         name,
         sorted(set(scopes)),
-        None if guilds is None else sorted(set(guilds)),
+        _guilds(guilds),
         now,
         expires_at,
     )
@@ -101,13 +103,26 @@ async def fetch_key(pool: Pool, hash: bytes, *, timeout: float | None = None) ->
     return _key(row) if row else None
 
 
-async def fetch_keys(pool: Pool, *, after: str = "", most: int = 50) -> tuple[ApiKey, ...]:
-    """A page of all keys, by id; ``after`` is the id of the last one seen.
+async def fetch_keys(
+    pool: Pool, *, within: Iterable[int] | None = None, after: str = "", most: int = 50
+) -> tuple[ApiKey, ...]:
+    """A page of the keys that are for none but the guilds ``within``, by id; without them, of all keys.
+
+    ``after`` is the id of the last one seen.
 
     Raises:
         FAILURES: PostgreSQL doesn't answer, or refuses.
     """
-    return tuple(map(_key, await pool.fetch_rows(_PAGE, after, most)))
+    return tuple(map(_key, await pool.fetch_rows(_PAGE, after, _guilds(within), most)))
+
+
+async def is_within_reach(pool: Pool, id: str, within: Iterable[int] | None) -> bool:
+    """Whether the key ``id`` is there, and for none but the guilds ``within`` where these are given.
+
+    Raises:
+        FAILURES: PostgreSQL doesn't answer, or refuses.
+    """
+    return await pool.fetch_row(_ONE, id, _guilds(within)) is not None
 
 
 async def revoke_key(pool: Pool, id: str, now: datetime) -> ApiKey | None:
@@ -130,6 +145,10 @@ async def touch_key(pool: Pool, key: ApiKey, now: datetime) -> None:
     """
     if key.last_used_at is None or now - key.last_used_at >= TOUCH_EVERY:
         await pool.execute("update api_keys set last_used_at = greatest(last_used_at, $2) where id = $1", key.id, now)
+
+
+def _guilds(guilds: Iterable[int] | None) -> list[int] | None:
+    return None if guilds is None else sorted(set(guilds))
 
 
 def _key(row: Any) -> ApiKey:

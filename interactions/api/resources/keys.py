@@ -13,8 +13,7 @@ from interactions.api.operation import SNOWFLAKE_PATTERN, Call, Page, Reply, ope
 from interactions.api.paging import decode_cursor, encode_cursor, next_link
 from interactions.api.problems import not_found
 from tonearm.errors import Problem
-from tonearm.postgres.api_keys import ApiKey, create_key, revoke_key
-from tonearm.postgres.key_reach import fetch_keys_within, is_within_reach
+from tonearm.postgres.api_keys import ApiKey, create_key, fetch_keys, is_within_reach, revoke_key
 from tonearm.scopes import GIVEN, spread
 
 ScopeName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(scope.replace('*', '[*]') for scope in GIVEN)})$")]
@@ -88,7 +87,7 @@ async def list_api_keys(call: Call) -> Reply:
     """A page of keys, those that the asking key's guilds include."""
     page: Page = call.query
     after = decode_cursor(page.cursor) if page.cursor else ""
-    found = await fetch_keys_within(call.parts.pools.write, call.owner.guilds, after=after, most=page.limit + 1)
+    found = await fetch_keys(call.parts.pools.write, within=call.owner.guilds, after=after, most=page.limit + 1)
     shown = found[: page.limit]
     cursor = encode_cursor(shown[-1].id) if len(found) > page.limit else None
     return Reply(KeysView([_view(key) for key in shown], cursor), headers=next_link("/keys", page, cursor))
@@ -99,7 +98,7 @@ async def revoke_api_key(call: Call) -> Reply:
     """Ends a key for good, and its streams; doing it again changes nothing."""
     pool = call.parts.pools.write
     name = call.path["key_id"]
-    if "\0" in name or not await is_within_reach(pool, call.owner.guilds, name[:64]):
+    if "\0" in name or not await is_within_reach(pool, name, call.owner.guilds):
         raise not_found("There is no such key, or it is not in this key's reach.")
     revoked = await revoke_key(pool, name, call.now)
     if revoked is not None:

@@ -74,6 +74,18 @@ async def test_keys_come_in_pages(pool: Pool) -> None:
     assert seen == sorted(seen)
 
 
+async def test_of_keys_only_those_within_reach_are_found(pool: Pool) -> None:
+    for name, guilds in (("all", None), ("both", [1, 2]), ("first", [1]), ("third", [3])):
+        await api_keys.create_key(pool, name, [], guilds=guilds, now=T0)
+    everything = await api_keys.fetch_keys(pool)
+    found = await api_keys.fetch_keys(pool, within=[2, 1])
+    assert {key.name for key in everything} == {"all", "both", "first", "third"}
+    assert {key.name for key in found} == {"both", "first"}
+    assert {key.name for key in everything if await api_keys.is_within_reach(pool, key.id, [1, 2])} == {"both", "first"}
+    assert all([await api_keys.is_within_reach(pool, key.id, None) for key in everything])
+    assert not await api_keys.is_within_reach(pool, "key_none", None)
+
+
 async def test_a_request_is_done_once_and_answered_again(pool: Pool) -> None:
     begun = await asyncio.gather(*(idempotency.begin(pool, "key_1", "abc", PRINT, now=T0) for _ in range(5)))
     assert sorted(one.standing for one in begun) == [Standing.NEW] + [Standing.RUNNING] * 4
