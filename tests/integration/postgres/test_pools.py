@@ -138,7 +138,7 @@ HOT: list[tuple[str, str, tuple[object, ...]]] = [
     ("grants", grants._OF_GUILD, (5,)),
     ("grants", grants._ONE, ("stripe:5",)),
     ("grants", grants._OF_SOURCE, ("stripe", "stripe:5", 10)),
-    ("grants", grants._RUNNING_OUT, (T0, T0 - timedelta(days=1), 10)),
+    ("grants", grants._RUNNING_OUT, (T0, T0 - timedelta(days=1), T0 - timedelta(days=1), "", 10)),
     ("subscription_events", grants._EVENTS, ("stripe:5",)),
     ("subscription_events", grants._LAST, ("stripe:5",)),
     ("subscription_events", grants._CHANGED, (timedelta(minutes=2),)),
