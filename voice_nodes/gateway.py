@@ -77,7 +77,8 @@ class Gateway(discord.Client):
         self.resume_from: SavedGateway | None = None
         self._rest = rest
         self._whereabouts = Whereabouts()
-        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event]
+        self._unheard: set[int] = set()
+        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event, self._note_new_session]
         resuming.watch(self, self._tell_watchers)
         resuming.before_resume(self, self.until_held)
         self._left = False
@@ -172,6 +173,15 @@ class Gateway(discord.Client):
     def watch(self, on_event: resuming.ON_EVENT) -> None:
         """Tell of each event after it was taken."""
         self._watchers.append(on_event)
+
+    def _note_new_session(self, name: str, data: dict[str, Any]) -> None:
+        """Guild by guild, as Discord tells of them: before that none can be joined in this session, and later some
+        may have been."""
+        if name == "READY" and self.ready.is_set():
+            self._unheard = {int(guild["id"]) for guild in data["guilds"]}
+        elif name == "GUILD_CREATE" and (guild := int(data["id"])) in self._unheard:
+            self._unheard.discard(guild)
+            self._listener.gateway_started(guild)
 
     def _tell_watchers(self, name: str, data: dict[str, Any]) -> None:
         for on_event in self._watchers:
@@ -309,8 +319,6 @@ class Gateway(discord.Client):
 
     async def on_ready(self) -> None:
         self._backoff.reset()
-        if self.ready.is_set():
-            self._listener.gateway_started()
         self.ready.set()
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:

@@ -33,8 +33,8 @@ class GuildListener(Protocol):
     def voice_closed(self, guild: int, code: int) -> None:
         """Lavalink's connection to Discord's voice server was closed."""
 
-    def gateway_started(self) -> None:
-        """A new gateway session began: voice connections of the one before are gone."""
+    def gateway_started(self, guild: int) -> None:
+        """A new gateway session knows the guild: its voice connection of the session before is gone."""
 
     def guild_removed(self, guild: int) -> None:
         """The bot was removed from a guild. An outage of the guild is not a removal."""

@@ -125,9 +125,8 @@ class Roster(Mapping[int, GuildActor]):
     def voice_closed(self, guild: int, code: int) -> None:
         self.tell(guild, lambda converger: converger.voice_closed(code))
 
-    def gateway_started(self) -> None:
-        for actor in self._actors.values():
-            actor.converger.gateway_lost()
+    def gateway_started(self, guild: int) -> None:
+        self.tell(guild, Converger.gateway_lost)
 
     def guild_removed(self, guild: int) -> None:
         self._forget(guild, KEPT_MS)

@@ -158,6 +158,23 @@ async def test_a_guild_without_the_bot_gets_the_invite_link(place: Place) -> Non
     assert f"client_id={place.gateway.application_id}" in str(refused.value)
 
 
+async def test_a_guild_is_told_of_a_new_session_once_it_can_be_joined_in_it(place: Place) -> None:
+    guild, told = int(place.guild.id), asyncio.Event()
+    available: list[bool] = []
+
+    def started(which: int) -> None:
+        assert which == guild
+        available.append(not place.gateway.is_unavailable(which))
+        told.set()
+
+    assert not place.gateway._listener.gateway_started.called, "the first session is no new one"  # type: ignore[attr-defined]
+    place.gateway._listener.gateway_started.side_effect = started  # type: ignore[attr-defined]
+    await place.client.forget_session()
+    async with asyncio.timeout(10):
+        await told.wait()
+    assert available == [True]
+
+
 async def test_leaving_behind_keeps_the_session(place: Place) -> None:
     since = await place.client.mark()
     await place.gateway.leave_behind()
