@@ -21,6 +21,7 @@ LIVE = (
     "database_url",
     "database_read_url",
     "discord_public_key",
+    "stripe_secret_key",
     "stripe_webhook_secrets",
     "webhook_secrets",
 )

@@ -101,13 +101,14 @@ async def test_a_public_key_rotates_on_the_interval_and_the_old_one_is_none_any_
 
 
 async def test_what_needs_a_restart_stays_and_is_logged_by_name(vault, caplog):
-    await vault.hold(discord_bot_token="old", webhook_secrets="a")
+    await vault.hold(discord_bot_token="old", stripe_secret_key="sk_old", webhook_secrets="a")
     settings = await vault.load()
-    await vault.hold(discord_bot_token="new", webhook_secrets="b,a")
+    await vault.hold(discord_bot_token="new", stripe_secret_key="sk_new", webhook_secrets="b,a")
     with caplog.at_level("INFO"):
         await Rotation(settings).refresh()
-    assert (settings.discord_bot_token, settings.webhook_secrets) == ("old", ("b", "a"))
-    assert "Rotated: TONEARM_WEBHOOK_SECRETS" in caplog.text
+    assert settings.discord_bot_token == "old"
+    assert (settings.stripe_secret_key, settings.webhook_secrets) == ("sk_new", ("b", "a"))
+    assert "Rotated: TONEARM_STRIPE_SECRET_KEY, TONEARM_WEBHOOK_SECRETS" in caplog.text
     assert "in use after a restart: TONEARM_DISCORD_BOT_TOKEN" in caplog.text
     assert "'b'" not in caplog.text
 
