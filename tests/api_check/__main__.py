@@ -28,7 +28,7 @@ from tonearm.redis.client import connect
 HERE = Path(__file__).parent
 PRICES = ("price_1", "price_2")
 BUCKET = "api-check"
-SHORT_S, LONG_S = 90, 600
+SHORT_S, LONG_S = 120, 600
 """Seconds that the trying may take."""
 
 
