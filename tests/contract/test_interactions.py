@@ -54,7 +54,7 @@ def entries(count):
 
 PLAYER = Player(4, 5, Playing("abc", entries(1)[0], 0, 0, 0), last_play="abc")
 FILL = {"channel": 7, "query": "words", "reason": "it is broken", "limit": 20, "link": "https://example.org"}
-FILL |= {"option": "query", "seconds": 3, "id": "i:7"}
+FILL |= {"option": "query", "seconds": 3, "id": "i:7", "length": "3:00"}
 FILL |= {"what": "The queue", "plan": "Free", "more": "2,000", "needed": "Premium", "state": "expired"}
 
 RESPONSES = {

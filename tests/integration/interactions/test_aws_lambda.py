@@ -38,7 +38,7 @@ def function(monkeypatch):
     yield start
     (one,) = started
     left = one.left()
-    one.close(*clients)
+    one.close(*(client.aclose for client in clients))
     assert left == set()
 
 

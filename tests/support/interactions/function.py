@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,13 +55,13 @@ class Function:
         """What would go on if it were not frozen."""
         return self._thread.submit(lambda: asyncio.all_tasks(asyncio.get_event_loop())).result()
 
-    def close(self, *clients: Any) -> None:
-        """It is not called any more. ``clients`` are those that it made."""
+    def close(self, *closing: Callable[[], Awaitable[None]]) -> None:
+        """It is not called any more; ``closing`` ends what it made."""
 
         def end() -> None:
             loop = asyncio.get_event_loop()
-            for client in clients:
-                loop.run_until_complete(client.aclose())
+            for close in closing:
+                loop.run_until_complete(close())
             loop.close()
 
         self._thread.submit(end).result()
