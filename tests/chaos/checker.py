@@ -214,7 +214,9 @@ class _Model:
         if id.startswith("e:") and id != f"e:{self.play}:over":
             self._wrong(f"{what} {id} speaks of another play than {self.play}")
         if self.queue:
+            paused = self.paused and what != "skip"
             self._start(self.queue.pop(0), entry)
+            self.paused = paused
         else:
             self.current, self.paused = None, False
 

@@ -102,6 +102,8 @@ def advance(scene: Scene, *, what: str, naturally: bool) -> Change:
         return Change(player, what, played=played)
     heard_from = scene.now_ms + HEARD_AFTER_MS if naturally and playing else None
     player = start(scene.player, scene.first, scene.now_ms, heard_from_ms=heard_from)
+    if naturally:  # Nobody wished for the next one: a pause just before the end, or of what then failed, holds.
+        player = msgspec.structs.replace(player, paused=scene.player.paused)
     return Change(player, what, queue=QueueChange(take_first=True), played=played)
 
 

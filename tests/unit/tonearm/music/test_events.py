@@ -24,6 +24,15 @@ def test_the_end_of_a_track_starts_the_next(failed: bool, what: str) -> None:
     assert change.outcome is None
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_pause_outlives_the_end_of_its_track(failed: bool) -> None:
+    paused = msgspec.structs.replace(busy(), paused=True)
+    change = TrackOver(PLAY, failed).apply(scene(paused, queue_length=1, first=entry("next")))
+    assert change is not None
+    assert change.player.paused
+    assert change.player.position_ms(NOW + 60_000) == 0
+
+
 def test_the_end_of_the_last_is_silence_in_the_channel() -> None:
     change = TrackOver(PLAY).apply(scene(busy()))
     assert change is not None
