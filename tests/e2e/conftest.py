@@ -21,6 +21,15 @@ from tonearm.child_logs import LogFolder
 
 TONES = (440, 550, 660, 880)
 MANAGE_GUILD = 1 << 5
+TIMEOUT = 150
+"""Seconds for a test, and for the start of a system before the first of a module, on a busy machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of this folder have more time, unless they say how much."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT))
 
 
 @dataclass
