@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -18,9 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-from interactions.api import problems, resources
+from interactions.api import problems, resources, webhooks
 from interactions.api.endpoint import Endpoint
 from interactions.api.operation import Operation
 from interactions.api.parts import Parts
@@ -42,8 +42,6 @@ NEEDED = ("redis_url", "database_url")
 
 STREAM_SECONDS = 300.0
 """How long a stream of events lasts; who listens on connects again, from where it was."""
-
-WEBHOOKS = "interactions.api.webhooks"
 
 
 def create_api(
@@ -98,7 +96,7 @@ def create_api(
     app = Starlette(
         routes=[
             *(Route(problems.BASE + path, Endpoint(parts, found)) for path, found in by_path.items()),
-            *_webhook_routes(parts.pools, settings, clock),
+            *webhooks.routes(parts.pools, settings, clock),
             Route("/healthz", _alive),
             Route("/readyz", _alive),
             Route("/metrics", _metrics),
@@ -121,13 +119,6 @@ def operations() -> tuple[Operation, ...]:
         found += [each for each in declared if isinstance(each, Operation)]
     # A path with fewer placeholders comes first.
     return tuple(sorted(found, key=lambda each: (each.path.count("{"), each.path, each.method)))
-
-
-def _webhook_routes(pools: Pools, settings: Settings, clock: Callable[[], float]) -> Sequence[BaseRoute]:
-    """Where others than our callers tell something: what ``routes(pools, settings, clock)`` of the package offers."""
-    offered = getattr(import_module(WEBHOOKS), "routes", None)
-    routes: Sequence[BaseRoute] = offered(pools, settings, clock) if offered is not None else ()
-    return routes
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
