@@ -1,6 +1,6 @@
 """The REST API as a function on AWS Lambda: ``interactions.api.aws_lambda.handler``.
 
-See :mod:`interactions.aws_lambda`. Streams of events are refused with 501: one would be billed for as long as it
+See :mod:`interactions.aws_asgi`. Streams of events are refused with 501: one would be billed for as long as it
 lasts.
 """
 
@@ -14,7 +14,7 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from interactions.api.app import NEEDED, create_api
-from interactions.aws_lambda import Handler, load_settings, writing_metrics
+from interactions.aws_asgi import Handler, load_settings, writing_metrics
 from tonearm.redis.kept import connect_kept
 from tonearm.settings import Settings
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from binascii import unhexlify
 from collections.abc import Callable
 
-import msgspec
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
@@ -37,7 +37,8 @@ class Verifier:
     @property
     def refusal(self) -> bytes:
         """What a bad signature is answered with. Who sets this up sees by which keys it was judged; they are public."""
-        return msgspec.json.encode({"error": "bad signature", "public_keys": [key.hex() for key in self._keys()]})
+        said = {"error": "bad signature", "public_keys": [key.hex() for key in self._keys()]}
+        return json.dumps(said, separators=(",", ":")).encode()
 
     def __call__(self, signature: bytes | None, timestamp: bytes | None, body: bytes) -> bool:
         """Whether ``signature`` (hexadecimal) is one of ``timestamp`` and ``body``, made just now. Never raises."""

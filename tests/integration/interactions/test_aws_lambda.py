@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from interactions.aws_lambda import DEFAULTS, make_handler
+from interactions.aws_asgi import DEFAULTS, make_handler
 from tests.chaos.proxies import Proxy
 from tests.support.interactions.function import Function, event, signed_event
 from tests.support.interactions.signed import command, interaction, settings, sign
@@ -34,7 +34,7 @@ def function(monkeypatch):
         started.append(Function(lambda: make_handler(settings(url, **{"inline_reply_ms": 300, **others}))))
         return started[-1]
 
-    monkeypatch.setattr("tonearm.redis.kept.connect_kept", connect)
+    monkeypatch.setattr("interactions.aws_asgi.connect_kept", connect)
     yield start
     (one,) = started
     left = one.left()
@@ -50,7 +50,7 @@ async def test_a_ping_is_answered_without_a_client_or_a_catalogue():
     code = (
         "import json, sys, interactions.aws_lambda as it\n"
         "answer = it.handler(json.loads(sys.argv[1]), None)\n"
-        "heavy = {'asyncio', 'mangum', 'redis', 'starlette', 'prometheus_client', 'interactions.commands'}\n"
+        "heavy = {'asyncio', 'mangum', 'msgspec', 'redis', 'starlette', 'prometheus_client', 'interactions.commands'}\n"
         "print(json.dumps([answer['statusCode'], answer['body'], sorted(heavy & set(sys.modules))]))\n"
     )
     environ = {
@@ -66,10 +66,7 @@ async def test_a_ping_is_answered_without_a_client_or_a_catalogue():
     )
     async with asyncio.timeout(30):
         out, _ = await started.communicate()
-    *metrics, printed = out.decode().splitlines()
-    assert json.loads(printed) == [200, '{"type":1}', []]
-    counted = {name for line in metrics for name in json.loads(line)}
-    assert {"tonearm_interactions_total", "tonearm_answer_seconds", "command", "outcome"} <= counted
+    assert json.loads(out) == [200, '{"type":1}', []]
 
 
 async def test_a_bad_signature_another_path_and_another_method_are_refused(function):
