@@ -27,11 +27,6 @@ where id in (
 )
 returning id, source, body, received_at, attempts
 """
-_CLAIM_ONE = """
-update webhook_receipts set attempts = attempts + 1, next_at = $3
-where id = $1 and done_at is null and next_at <= $2
-returning id, source, body, received_at, attempts
-"""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -65,16 +60,6 @@ async def claim(pool: Pool, now: datetime, *, lease: timedelta, most: int = 20) 
         FAILURES: PostgreSQL doesn't answer, or refuses. Some may be taken until their lease is over.
     """
     return tuple(map(_receipt, await pool.fetch_rows(_CLAIM, now, now + lease, most)))
-
-
-async def claim_one(pool: Pool, id: str, now: datetime, *, lease: timedelta) -> Receipt | None:
-    """Take this one, unless somebody has it.
-
-    Raises:
-        FAILURES: PostgreSQL doesn't answer, or refuses. It may be taken until its lease is over.
-    """
-    row = await pool.fetch_row(_CLAIM_ONE, id, now, now + lease)
-    return _receipt(row) if row else None
 
 
 async def finish(pool: Pool, id: str, now: datetime) -> None:

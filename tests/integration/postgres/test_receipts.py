@@ -29,9 +29,8 @@ async def test_several_workers_never_hold_the_same(pool: Pool) -> None:
 
 async def test_one_that_fails_comes_again_when_it_is_due(pool: Pool) -> None:
     await receipts.store(pool, "discord", BODY, now=T0)
-    one = await receipts.claim_one(pool, receipts.receipt_id(BODY), T0, lease=LEASE)
-    assert one is not None
-    assert await receipts.claim_one(pool, one.id, T0, lease=LEASE) is None
+    (one,) = await receipts.claim(pool, T0, lease=LEASE)
+    assert await receipts.claim(pool, T0, lease=LEASE) == ()
     await receipts.fail(pool, one.id, "Discord is away", retry_at=T0 + LEASE * 4)
     assert await receipts.claim(pool, T0 + LEASE * 3, lease=LEASE) == ()
     (again,) = await receipts.claim(pool, T0 + LEASE * 4, lease=LEASE)
