@@ -100,6 +100,9 @@ class Replies:
                 tries = 0 if self._heard else tries + 1
                 self._heard = False
                 LOG.warning("I can't hear answers: deferring", extra=context(error=repr(error)))
+            except Exception:  # what nobody expected must not end the hearing for good
+                tries += 1
+                LOG.exception("I can't hear answers: deferring")
             await asyncio.sleep(RECONNECT_AFTER[min(tries, len(RECONNECT_AFTER) - 1)])
 
     async def _listen(self) -> None:

@@ -268,6 +268,29 @@ async def test_an_answer_that_nobody_heard_is_owed_and_nothing_is_done_again(voi
     assert voice.done.count(job.id) == 1
 
 
+async def test_what_nobody_expected_ends_no_hearing(store: Store, voice: VoiceSide) -> None:
+    client = connect_shared(store.url)
+    side = HttpSide(client)
+    await voice.redis.set(keys.SHARD_COUNT, "many")
+    tried, check = asyncio.Event(), side.memory.check_shard_count
+
+    async def checked() -> None:
+        try:
+            await check()
+        finally:
+            tried.set()
+
+    side.memory.check_shard_count = checked  # type: ignore[method-assign]
+    hearing = asyncio.create_task(side.replies.run())
+    async with asyncio.timeout(10):
+        await tried.wait()
+    await voice.redis.set(keys.SHARD_COUNT, SHARDS)
+    await side.listening()
+    hearing.cancel()
+    await asyncio.gather(hearing, return_exceptions=True)
+    await client.aclose()
+
+
 async def test_twenty_wait_and_another_guild_does_not_notice(voice: VoiceSide, http: HttpSide) -> None:
     """Guild A sends 500 commands in a second, B one after the other: beside A and alone, in turns within one run."""
     noisy, quiet = GUILDS[0], GUILDS[0] + (SHARDS << 22)
