@@ -274,7 +274,7 @@ class Cluster:
         return await self.processes.start(name, lambda: _module("playground.audio_node", "--name", name, *words))
 
     async def _start_voice(self, name: str) -> None:
-        # A standby has nothing to be ready for; that every shard has an owner is waited for instead.
+        # All come at once; that every shard has an owner is waited for instead.
         await self.processes.start(
             name, lambda: tonearm("voice-node"), lambda: self._with_redis("redis-voice"), wait=False
         )

@@ -142,7 +142,9 @@ class HandOver:
         ending = asyncio.create_task(self._cluster.processes.end(victim, sig))
         controls = await asyncio.gather(*(self._control(self._probes[shard], since) for shard in shards))
         await ending
+        # As an orchestrator does: the next one goes when the new one stands by.
         await self._cluster.processes.wait_next(victim)
+        await self._cluster.processes.wait_ready(victim)
         return max(controls, default=0.0)
 
     async def _control(self, probe: Room, since: int) -> float:
