@@ -25,8 +25,8 @@ PEOPLE = 12
 MENDED_SECONDS = 40.0
 FINAL_SECONDS = 60.0
 ROUNDS, LONG_ROUNDS = 3, 10
-ROUND_SECONDS = 0.25
-"""Between two of a class, so that not all meet the same moment."""
+ROUND_SECONDS, LONG_ROUND_SECONDS = 0.25, 0.6
+"""Between two of a class, so that not all meet the same moment, and nobody is quicker than a guild may be."""
 
 
 _TURNS = itertools.count()
@@ -88,7 +88,7 @@ async def _cell(script: Script, rooms: list[Room], trouble: Trouble, rounds: int
                         else _ask(script.cluster, room, kind, answered)
                     )
                     asking.append(tasks.create_task(work, name=kind))
-                await asyncio.sleep(ROUND_SECONDS)
+                await asyncio.sleep(ROUND_SECONDS if rounds == ROUNDS else LONG_ROUND_SECONDS)
             await asyncio.gather(*first)
         begun = time.monotonic()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Script:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self._turns = itertools.count()
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -77,12 +79,16 @@ class Script:
             return Answer(response.status, await response.json(content_type=None))
 
     async def post(self, path: str, room: Room, *, key: str | None = None, **wish: Any) -> Answer:
-        """Somebody in the room wishes for something, and is ready to wait 2 s for it.
+        """Somebody in the room, by turns, wishes for something, and is ready to wait 2 s for it.
 
         Raises:
             NO_ANSWER: there was none.
         """
-        body = {"guild_id": str(room.guild.id), "actor": str(room.people[0].id), **wish}
+        body = {
+            "guild_id": str(room.guild.id),
+            "actor": str(room.people[next(self._turns) % len(room.people)].id),
+            **wish,
+        }
         return await self.ask("POST", path, body, Idempotency_Key=key or secrets.token_hex(16), Prefer="wait=2")
 
     async def insist(self, path: str, body: Any, key: str, within: float, **headers: str) -> tuple[Answer, int]:

@@ -207,8 +207,8 @@ _DISCORD = _allowed((DONE, Sentence.DISCORD_AWAY.name))
 _SLOW_PLAYER = _allowed(
     (DONE, *_ANSWERS_LATE, Sentence.TOO_MANY_WAITING.name), script=(DONE, "player-away", *_ANSWERS_LATE)
 )
-_BOOKS = _allowed(premium=_BOOKS_AWAY, script=("database-away",))
-_SLOW_BOOKS = _allowed(premium=(DONE, *_BOOKS_AWAY), script=(DONE, "database-away", "too-slow"))
+_BOOKS = _allowed(premium=_BOOKS_AWAY)
+_SLOW_BOOKS = _allowed(premium=(DONE, *_BOOKS_AWAY))
 _OFFICE = _allowed(premium=(Sentence.NO_WORKER.name,))
 
 TROUBLES: tuple[Trouble, ...] = (
