@@ -18,7 +18,8 @@ from tests.chaos.report import RESULTS, Result, Row, Sheet
 from tests.chaos.troubles import DONE, TROUBLES, told
 from tonearm.sentences import Sentence
 
-READY = 'import time; print(\'{"ready": true, "n": 1}\', flush=True); time.sleep(60)'
+READY = 'import time; print(\'{"ready": true, "n": 1}\', flush=True)\nwhile True: time.sleep(0.05)'
+"""Short sleeps: a signal that comes just before a long one, and has a handler in Python, would wait for its end."""
 
 
 def part(missed: list[str], seeds: list[int]) -> Part:
