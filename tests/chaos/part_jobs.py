@@ -15,7 +15,7 @@ from tests.chaos.script import Script
 
 GUILDS = 50
 SHORT_LONGEST = 5.0
-SHORT_EVERY = 1.4
+SHORT_EVERY = 1.3
 """Seconds: in the short form everything is shorter and comes sooner."""
 
 

@@ -235,6 +235,7 @@ TROUBLES: tuple[Trouble, ...] = (
     Trouble("voice nodes", "hanging", _hangs(VOICE), _PLAYER),
     Trouble("voice nodes", "gone in order", _gone(VOICE, signal.SIGTERM), _PLAYER),
     Trouble("voice nodes", "slow 2 s", _proxied(Mode.SLOW, "redis-voice"), _SLOW_PLAYER),
-    Trouble("workers", "down", _gone(WORKER, signal.SIGKILL), _OFFICE),
-    Trouble("workers", "hanging", _hangs(WORKER), _OFFICE),
+    Trouble("workers", "down", _gone(WORKER, signal.SIGKILL), _OFFICE, rare=True),
+    Trouble("workers", "hanging", _hangs(WORKER), _OFFICE, rare=True),
+    Trouble("workers", "gone in order", _gone(WORKER, signal.SIGTERM), _OFFICE),
 )
