@@ -142,9 +142,14 @@ class VoiceConnection:
         """Tell the gateway that sound begins or ends (op 5); does not wait."""
         self._speaking = speaking
         if self.connected:
-            send = asyncio.create_task(self._send(5, self._speaking_data()))
+            send = asyncio.create_task(self._tell_speaking())
             self._sends.add(send)
             send.add_done_callback(self._sends.discard)
+
+    async def _tell_speaking(self) -> None:
+        """On a socket that is being lost it is not told; whoever resumes says it again."""
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            await self._send(5, self._speaking_data())
 
     async def _run(self) -> None:
         resumes = 0
