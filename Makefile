@@ -8,7 +8,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= $(firstword $(foreach version,python3.11 python3.12 python3.13 python3,$(shell command -v $(version))))
-OTHER ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12) $(shell command -v python3.12))
+OTHER ?= $(shell prefix=$$(pyenv prefix 3.12 2>/dev/null) && echo "$$prefix/bin/python3.12" || command -v python3.12)
 BIN := .venv/bin
 PACKAGES := tonearm interactions voice_nodes playground
 CODE := $(PACKAGES) tests .ci

@@ -86,14 +86,22 @@ def describe(function: Function, made: Path) -> str:
     return f"{made.relative_to(ROOT)}: {size:.1f} MB (at most {function.most_mb:g})"
 
 
+def _pyenv() -> str | None:
+    """The one that pyenv keeps, where there is pyenv."""
+    pyenv = shutil.which("pyenv")
+    if pyenv is None:
+        return None
+    asked = subprocess.run([pyenv, "prefix", PYTHON], capture_output=True, text=True, timeout=TIMEOUT)  # noqa: S603
+    return f"{asked.stdout.strip()}/bin/python{PYTHON}" if asked.returncode == 0 else None
+
+
 def find_python(named: str | None = None) -> Path:
     """Lambda's Python on this machine.
 
     Raises:
         NotBuilt: there is none.
     """
-    pyenv = sorted(Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/python{PYTHON}"))
-    candidates = [named] if named else [*map(str, pyenv), shutil.which(f"python{PYTHON}"), sys.executable]
+    candidates = [named] if named else [_pyenv(), shutil.which(f"python{PYTHON}"), sys.executable]
     for each in filter(None, candidates):
         asked = subprocess.run(  # noqa: S603
             [each, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
