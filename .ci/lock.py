@@ -15,10 +15,10 @@ from pathlib import Path
 FOLDER = Path("requirements")
 EVERYTHING = "dev"
 DEPLOYED: dict[str, tuple[str, ...]] = {
-    "interactions": ("interactions", "aws"),
-    "api": ("api", "aws"),
-    "voice": ("voice", "aws"),
-    "worker": ("worker", "aws"),
+    "interactions": ("interactions", "aws", "traces"),
+    "api": ("api", "aws", "traces"),
+    "voice": ("voice", "aws", "traces"),
+    "worker": ("worker", "aws", "traces"),
     "lambda-interactions": ("lambda-interactions",),
     "lambda-api": ("lambda-api",),
 }
