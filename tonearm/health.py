@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from tonearm.telemetry import exposition
+from tonearm.telemetry.exposing import exposition
 
 
 @asynccontextmanager

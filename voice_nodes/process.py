@@ -24,7 +24,7 @@ from tonearm.redis.keys import shard_of
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
-from tonearm.telemetry import LOG, PLAYERS, announce_ready, set_up_logging
+from tonearm.telemetry import LOG, PLAYERS, announce_ready, exposing, set_up_logging
 from voice_nodes import gateway
 from voice_nodes.intake import BLOCK_MS
 from voice_nodes.membership import Membership
@@ -47,6 +47,7 @@ def main(argv: list[str]) -> int:
     parser.parse_args(argv)
     settings = load(NEEDED)
     set_up_logging(settings.log_format)
+    exposing.begin("voice-node")
     gateway.point_at(settings.discord_api_url, settings.discord_gateway_url)
     try:
         asyncio.run(run(settings))

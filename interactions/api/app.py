@@ -33,7 +33,7 @@ from tonearm.postgres.pools import Pools
 from tonearm.redis.client import Client
 from tonearm.redis.shared import connect_shared
 from tonearm.settings import Settings
-from tonearm.telemetry import exposition
+from tonearm.telemetry.exposing import exposition
 
 LOG = logging.getLogger("tonearm.api")
 

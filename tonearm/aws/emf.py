@@ -27,7 +27,7 @@ _Labels = tuple[tuple[str, str], ...]
 
 
 class _Metric:
-    """``buckets`` are for others: CloudWatch makes its own percentiles of the values."""
+    """``buckets`` and ``multiprocess_mode`` are for others: CloudWatch makes its own percentiles of the values."""
 
     unit = "Count"
 
@@ -38,6 +38,7 @@ class _Metric:
         labelnames: Sequence[str] = (),
         *,
         buckets: Sequence[float] = (),
+        multiprocess_mode: str = "",
         labels: _Labels = (),
     ) -> None:
         self._name = name

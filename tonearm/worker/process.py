@@ -29,7 +29,7 @@ from tonearm.redis.client import FAILURES, Client, connect
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
-from tonearm.telemetry import LOG, announce_ready, set_up_logging
+from tonearm.telemetry import LOG, announce_ready, exposing, set_up_logging
 from tonearm.worker import chores, ends
 from tonearm.worker.acting import Actor, act_on_receipts
 from tonearm.worker.deliveries import Messenger
@@ -66,6 +66,7 @@ def main(argv: list[str]) -> int:
     parser.parse_args(argv)
     settings = load(NEEDED)
     set_up_logging(settings.log_format)
+    exposing.begin("worker")
     try:
         asyncio.run(run(settings))
     except OSError as error:
