@@ -312,6 +312,12 @@ class Actor:
         arguments: Json = {"user": self.id, "message": message_id, "component": component, "values": values}
         return await self._use("click", arguments, twice, timestamp)
 
+    async def double_click(self, message: SeenMessage, component: str) -> list[Reply]:
+        """Use a button of a message twice, the second time before anything came of the first."""
+        arguments: Json = {"user": self.id, "message": message.id, "component": component}
+        both = await self._link.call("double_click", wait=REPLY_WAIT, **arguments)
+        return [Reply(self._link, raw) for raw in both]
+
     async def _use(self, verb: str, arguments: Json, twice: bool, timestamp: int | None) -> Reply:
         raw = await self._link.call(verb, wait=REPLY_WAIT, twice=twice, timestamp=timestamp, **arguments)
         reply = Reply(self._link, raw)

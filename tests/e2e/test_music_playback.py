@@ -135,7 +135,7 @@ async def test_two_clicks_on_skip_skip_one_track(room: Room) -> None:
     for query in ("long 440", "long 660", "long 880"):
         await room.ask("play", query=query)
     message = await room.player("Skip")
-    clicks = await asyncio.gather(room.ada.click(message, "Skip"), room.ada.click(message, "Skip"))
+    clicks = await room.ada.double_click(message, "Skip")
     answers = [await click.answer(timeout=5) for click in clicks]
     late = [answer for answer in answers if "already ended" in answer.text]
     assert [answer.ephemeral for answer in late] == [True]

@@ -10,12 +10,14 @@ from aiohttp import web
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[web.Request], web.Response | Awaitable[web.Response]]) -> AsyncIterator[str]:
+async def serving(
+    answer: Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
     """Its address, while it answers everything so."""
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         answered = answer(request)
-        return answered if isinstance(answered, web.Response) else await answered
+        return answered if isinstance(answered, web.StreamResponse) else await answered
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)

@@ -131,6 +131,15 @@ async def click(
     return await _sent(twin, made, twice, timestamp)
 
 
+async def double_click(twin: Twin, user: str, message: str, component: str) -> list[Json]:
+    """Use a component of a message twice, the second time before anything came of the first."""
+    found = twin.messages.find(int(message))
+    if found is None:
+        raise NotPossible("the message is no longer there")
+    made = [twin.builder.component(int(user), found, component, None) for _ in range(2)]
+    return await asyncio.gather(*(_sent(twin, each, False, None) for each in made))
+
+
 async def submit(twin: Twin, interaction: str, fields: Json) -> Json:
     """Submit the modal that an interaction was answered with."""
     return await _sent(twin, twin.builder.modal_submit(_found(twin, interaction), fields), False, None)

@@ -352,28 +352,38 @@ async def test_ten_thousand_tracks_are_added_in_one_step(store: Store) -> None:
 
 
 async def test_a_track_costs_the_same_in_a_long_queue(store: Store) -> None:
-    """By the server's own clock, the best of several rounds, so that what else this machine does hardly counts."""
+    """By the server's own clock, in rounds of a short and a long queue in turn.
+
+    What else this machine does can only make a round dearer, so the cheapest of each kind are compared, and looked for
+    until they are cheap enough. With a cost that grows with the queue no round of the long one would ever be.
+    """
 
     async def cost() -> float:
-        rounds = []
-        for _ in range(8):
-            before = await figures()
-            for _ in range(40):
-                await store.queue(QueueChange(append=named(f"song {next(names)}"), take_first=True))
-            after = await figures()
-            rounds.append((after[0] - before[0]) / (after[1] - before[1]))
-        return min(rounds)
+        before = await figures()
+        for _ in range(40):
+            await store.queue(QueueChange(append=named(f"song {next(names)}"), take_first=True))
+        after = await figures()
+        return (after[0] - before[0]) / (after[1] - before[1])
 
     async def figures() -> tuple[int, int]:
         stats = (await store.client.info("commandstats"))["cmdstat_evalsha"]
         return stats["usec"], stats["calls"]
 
-    await store.queue(QueueChange(append=named(*(f"{n}" for n in range(10)))))
-    await store.queue(QueueChange(take_first=True))
-    short = await cost()
-    await store.queue(QueueChange(append=named(*(f"{n}" for n in range(10, 10_000)))))
-    long = await cost()
-    assert long <= 1.5 * short
+    async def filled(length: int) -> tuple[int, GuildView]:
+        store.new_guild()
+        await store.queue(QueueChange(append=named(*(f"{n}" for n in range(length)))))
+        return store.guild, store.view
+
+    queues = {length: await filled(length) for length in (10, 10_000)}
+    cheapest = dict.fromkeys(queues, float("inf"))
+    for _ in range(40):
+        for length, (guild, view) in queues.items():
+            store.guild, store.view = guild, view
+            cheapest[length] = min(cheapest[length], await cost())
+            queues[length] = store.guild, store.view
+        if cheapest[10_000] <= 1.5 * cheapest[10]:
+            break
+    assert cheapest[10_000] <= 1.5 * cheapest[10]
 
 
 async def test_all_keys_of_a_shard_are_on_one_slot(store: Store) -> None:
