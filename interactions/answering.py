@@ -86,7 +86,7 @@ class Answering:
         if answer is None:
             body = respond.deferral(private=job.reply.private, component=component)
             return Answered(body, "seen" if again else "deferred")
-        # Only the delivery that handed the job over knows that its response shows the answer. Where another was
-        # deferred, or answered with a sentence because Redis broke off, the edit is what shows it: it stays owed.
+        # Only the delivery that handed the job over may settle it, and Redis lets it only where no other came: that one
+        # may have been deferred, or answered with a sentence because Redis broke off, and Discord may have taken it.
         body = respond.answer(decode_answer(answer), component=component)
         return Answered(body, "seen" if again else "inline", confirm=not (again or deferred))

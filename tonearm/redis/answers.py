@@ -35,7 +35,8 @@ async def claim(client: Client, shard: int, job: str) -> bytes | None:
 async def confirm_response(client: Client, shard: int, job: str) -> None:
     """The response of the interaction of ``job`` was written, with the answer in it.
 
-    Nothing is owed any more, unless another delivery of the interaction was deferred: then the edit has to show it.
+    Nothing is owed any more, unless the interaction was deferred or delivered more than once: then an edit has to show
+    the answer, as nobody knows which response Discord took.
 
     Raises:
         RedisError: Redis doesn't answer; the answer will be edited in once more, which changes nothing.

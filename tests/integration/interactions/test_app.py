@@ -394,6 +394,17 @@ async def test_metrics_are_shown(http):
     assert 'tonearm_interactions_total{command="ping",outcome="answered"}' in response.text
 
 
+async def test_of_two_deliveries_at_once_the_deferred_one_gets_its_edit(http, serving, redis_url, node, redis_client):
+    sent = command("pause")
+    inline = asyncio.create_task(send(http, sent))
+    entry, job = await node.take()
+    async with serving(redis_url, inline_reply_ms=0) as other:  # as one that can't hear answers just now
+        assert (await send(other, sent)).json() == {"type": 5}
+    await node.commit(entry, job, answer("done"))
+    assert text_of(await inline) == "done"
+    assert await redis_client.zrange(keys.outbox(0), 0, -1) == [job.id.encode()]
+
+
 async def test_a_shard_count_that_is_not_the_others_ends_it(serving, redis_url, node):
     fatal = []
     async with serving(redis_url, listening=False, shard_count=3, app_options={"on_fatal": fatal.append}) as http:

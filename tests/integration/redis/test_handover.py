@@ -84,10 +84,11 @@ async def test_without_a_window_it_is_deferred_from_the_start(give, owner, redis
     assert await redis_client.hget(keys.record(0, "i:1"), "deferred") == b"1"
 
 
-async def test_a_second_delivery_appends_nothing(give, owner, redis_client):
+async def test_a_second_delivery_leaves_a_mark_and_nothing_else(give, owner, redis_client):
     await give(job())
     before = await everything(redis_client)
     assert await give(job()) == HandedOver(again=True)
+    before[keys.record(0, "i:1").encode()][b"again"] = b"1"
     assert await everything(redis_client) == before
 
 

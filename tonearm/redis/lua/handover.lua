@@ -5,6 +5,8 @@
 --      11 number of shards  12 guild
 local known = redis.call('HMGET', KEYS[1], 'deferred', 'answer')
 if known[1] or redis.call('EXISTS', KEYS[1]) == 1 then
+  -- Nobody can say which of the two responses Discord takes: only an edit surely shows the answer.
+  redis.call('HSET', KEYS[1], 'again', '1')
   return {'seen', known[2] or '', known[1] or ''}
 end
 
