@@ -486,13 +486,17 @@ async def test_there_are_never_too_many_at_once(world: World, monkeypatch: pytes
     monkeypatch.setattr(outboxes, "MOST_AT_ONCE", 3)
     everything = [await world.owe() for _ in range(9)]
     most = under_way = 0
+    full = asyncio.Event()
     edit = world.client.edit_original
 
     async def edit_and_count(*args: Any, **options: Any) -> Any:
         nonlocal most, under_way
         under_way += 1
         most = max(most, under_way)
+        if under_way == 3:
+            full.set()
         try:
+            await full.wait()
             return await edit(*args, **options)
         finally:
             under_way -= 1
