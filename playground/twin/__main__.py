@@ -20,6 +20,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m playground.twin", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--voice-host", help="address of the voice servers, for clients elsewhere (default: --host)")
     parser.add_argument("--state", type=Path, help="file the world is read from and written to")
     parser.add_argument("--resume-window", type=float, default=30.0, help="seconds a session outlives its socket")
     parser.add_argument("--identify-interval", type=float, default=5.0, help="seconds between IDENTIFYs; 0: no limit")
@@ -41,6 +42,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     twin = Twin(
         host=arguments.host,
         port=arguments.port,
+        voice_host=arguments.voice_host,
         state=arguments.state,
         settings=settings,
         interactions_url=arguments.interactions_url,

@@ -31,6 +31,7 @@ from playground.twin.voice.server import VoiceServer
 from playground.twin.voicing import Voicing
 from playground.twin.webhook_events import WebhookEvents
 from playground.twin.world import Event, World
+from tonearm.ready import ANY_ADDRESS
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Twin:
     Args:
         host: the address to listen on; the control API answers only to loopback addresses.
         port: 0 takes a free one.
+        voice_host: the IPv4 address that voice servers listen on and are reached at; None: as ``host``.
         state: a file to read the world from, if it exists, and to write it to at the end.
         settings: limits of the gateway.
         interactions_url: where interactions are posted; None sends them through the gateway.
@@ -54,6 +56,7 @@ class Twin:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        voice_host: str | None = None,
         state: Path | None = None,
         settings: GatewaySettings | None = None,
         interactions_url: str | None = None,
@@ -65,7 +68,7 @@ class Twin:
         self.world, seed = load(state) if state is not None and state.exists() else (World(), None)
         self.schemas = Schemas.from_environment()
         self.journal = Journal()
-        self.voice = VoiceServer(host, on_closed=self._voice_closed, on_resumed=self._voice_resumed)
+        self.voice = VoiceServer(voice_host or host, on_closed=self._voice_closed, on_resumed=self._voice_resumed)
         self.hub = GatewayHub(self.world, self.journal, settings or GatewaySettings())
         self.voicing = Voicing(self.world, self.journal, self.voice)
         self.hub.on_voice = self.voicing.request
@@ -127,7 +130,7 @@ class Twin:
     def _authority(self) -> str:
         assert self._runner is not None
         host, port = self._runner.addresses[0][:2]
-        return f"{host}:{port}"
+        return f"{ANY_ADDRESS.get(host, host)}:{port}"
 
     def about(self) -> Json:
         """Return where everything is and the secrets a bot needs."""

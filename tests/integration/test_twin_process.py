@@ -64,3 +64,19 @@ async def test_it_says_where_it_is_and_ends_when_asked(number: signal.Signals, t
 
 async def guild_voice(twin: TwinClient, guild_id: str) -> Any:
     return await (await twin.guild(guild_id)).bot_voice_state()
+
+
+async def test_voice_can_be_reached_at_an_address_of_its_own() -> None:
+    where = ("--host", "0.0.0.0", "--voice-host", "127.0.0.2")
+    async with twin_process(*where) as (_, ready), TwinClient(ready["control_url"]) as twin:
+        assert ready["api_url"].startswith("http://127.0.0.1:")
+        guild = await twin.create_guild("Elsewhere")
+        async with aiohttp.ClientSession() as http:
+            gateway = await RawGateway(http, ready).open()
+            await gateway.identify()
+            await gateway.voice(guild.id, guild.voice_channels[0].id)
+            told = await gateway.event("VOICE_SERVER_UPDATE")
+            assert told["endpoint"].startswith("127.0.0.2:")
+            trusting = ssl.create_default_context(cafile=ready["voice_ca"])
+            async with http.ws_connect(f"wss://{told['endpoint']}/?v=8", ssl=trusting) as voice:
+                assert (await voice.receive_json(timeout=5))["op"] == 8

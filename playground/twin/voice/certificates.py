@@ -2,7 +2,7 @@
 
 import datetime as dt
 import ssl
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
-def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make an authority and a certificate for `localhost` in this folder.
+
+def make(folder: Path, address: IPv4Address | IPv6Address = LOOPBACK[0]) -> tuple[Path, ssl.SSLContext]:
+    """Make an authority and a certificate for `localhost` and `address` in this folder.
 
     Return the authority's certificate (PEM), for clients to trust, and a context to serve with. The authority's
     key is never written down. Raises `OSError` if the folder can't be written.
@@ -26,7 +28,7 @@ def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    names = [x509.DNSName("localhost"), *(x509.IPAddress(ip_address(a)) for a in ("127.0.0.1", "::1"))]
+    names = [x509.DNSName("localhost"), *(x509.IPAddress(each) for each in dict.fromkeys((*LOOPBACK, address)))]
     certificate = (
         _builder(_name("localhost"), ca_name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -9,6 +9,7 @@ await server.listen(guild_id).hears(frequency=440, within=5)
 import logging
 import ssl
 import tempfile
+from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
@@ -32,12 +33,12 @@ class VoiceServer:
 
     `on_closed(guild_id, user_id, close_code)` is called when a client left, failed, fell silent, or did not
     resume in time; not for what `disconnect` or a newer identify ended; `on_resumed(guild_id, user_id, replayed)` after
-    a RESUME. `host` is an IPv4 address; clients reach it as `localhost`. `heartbeat_ms` and `resume_window` (seconds)
-    may be shortened by tests.
+    a RESUME. `host` is an IPv4 address; clients are told of 127.0.0.1 as `localhost`, of any other as it is.
+    `heartbeat_ms` and `resume_window` (seconds) may be shortened by tests.
     """
 
     endpoint: str
-    """`localhost:PORT`, as VOICE_SERVER_UPDATE tells it; known once started."""
+    """`localhost:PORT` or `ADDRESS:PORT`, as VOICE_SERVER_UPDATE tells it; known once started."""
     ca_path: Path
     """The certificate (PEM) of the private authority that clients must trust; known once started."""
 
@@ -68,7 +69,7 @@ class VoiceServer:
     async def start(self) -> None:
         """Make certificates, open both ports. Raises `OSError` if there is no such address."""
         self._folder = tempfile.TemporaryDirectory(prefix="tonearm-voice-")
-        self.ca_path, self._tls = certificates.make(Path(self._folder.name))
+        self.ca_path, self._tls = certificates.make(Path(self._folder.name), ip_address(self.host))
         self._udp = Receiver(self.host, self._receive, self._batch_done)
         self._udp.start()
         app = web.Application()
@@ -77,7 +78,8 @@ class VoiceServer:
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, 0, ssl_context=self._tls)
         await site.start()
-        self.endpoint = f"localhost:{self._runner.addresses[0][1]}"
+        name = "localhost" if self.host == "127.0.0.1" else self.host
+        self.endpoint = f"{name}:{self._runner.addresses[0][1]}"
         log.info("voice gateway on wss://%s, UDP on %s port %d", self.endpoint, *self._udp_address())
 
     async def close(self) -> None:
