@@ -13,7 +13,10 @@ ENV_PREFIX = "TONEARM_AUDIO_NODE_"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Settings of one audio node. `port` 0 lets the system choose; `frame_buffer_ms` is lavaplayer's buffer."""
+    """Settings of one audio node. `port` 0 lets the system choose; `frame_buffer_ms` is lavaplayer's buffer.
+
+    `stats_seconds` is how often clients are told figures, and of how long the frames in them are: Lavalink's minute.
+    """
 
     port: int = 0
     host: str = "127.0.0.1"
@@ -21,6 +24,7 @@ class Options:
     library: Path | None = None
     voice_ca: Path | None = None
     frame_buffer_ms: int = 400
+    stats_seconds: float = 60.0
     name: str = "audio-node"
 
 
@@ -47,6 +51,12 @@ def parse(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = o
         default=default("FRAME_BUFFER_MS", "400"),
         help="audio decoded ahead: less makes skips and filters heard sooner, more survives a busy machine",
     )
+    parser.add_argument(
+        "--stats-seconds",
+        type=float,
+        default=default("STATS_SECONDS", "60"),
+        help="how often clients are told figures; Lavalink does so each minute",
+    )
     parser.add_argument("--name", default=default("NAME", "audio-node"), help="how it calls itself in its log")
     given = parser.parse_args(arguments)
     for path in (given.library, given.voice_ca):
@@ -54,6 +64,8 @@ def parse(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = o
             parser.error(f"{path} does not exist")
     if given.frame_buffer_ms < 40:
         parser.error("--frame-buffer-ms must be at least 40 (two frames)")
+    if given.stats_seconds < 1:
+        parser.error("--stats-seconds must be at least 1")
     return Options(
         port=given.port,
         host=given.host,
@@ -61,5 +73,6 @@ def parse(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = o
         library=given.library,
         voice_ca=given.voice_ca,
         frame_buffer_ms=given.frame_buffer_ms,
+        stats_seconds=given.stats_seconds,
         name=given.name,
     )

@@ -34,6 +34,7 @@ class World:
     pump: Pump
     http: aiohttp.ClientSession
     tls: ssl.SSLContext
+    stats_seconds: float
 
 
 class Player:
@@ -98,10 +99,10 @@ class Player:
         }
 
     def take_frames(self) -> tuple[int, int] | None:
-        """Frames sent and missing since the last call, if it has been playing for a minute; else None."""
+        """Frames sent and missing since the last call, if it has been playing from one stats to the next; else None."""
         total = (self._sink.sent, self._sink.nulled)
         before, self._counted = self._counted, total
-        if self._playing_since is None or time.monotonic() - self._playing_since < 60:
+        if self._playing_since is None or time.monotonic() - self._playing_since < self._world.stats_seconds:
             return None
         return total[0] - before[0], total[1] - before[1]
 

@@ -122,8 +122,9 @@ class Api:
         return json_response({"frameStats": None, **self._figures()})
 
     def stats_message(self) -> dict[str, Any]:
-        """The `stats` message, with the frames of the last minute; ask once a minute."""
-        frames = stats.frame_stats(player for session in self._sessions for player in session.players.values())
+        """The `stats` message, with the frames since the last one."""
+        players = [player for session in self._sessions for player in session.players.values()]
+        frames = stats.frame_stats(players, self._world.stats_seconds)
         return {"op": "stats", "frameStats": frames, **self._figures()}
 
     def _figures(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-FRAMES_PER_MINUTE = 3000
+FRAMES_PER_SECOND = 50
 """One frame each 20 ms: what a playing player is expected to send."""
 
 
@@ -19,7 +19,7 @@ class CountsFrames(Protocol):
     """What a player tells about its frames since the last count."""
 
     def take_frames(self) -> tuple[int, int] | None:
-        """Frames sent and frames that were missing in the last whole minute; None if it did not play through it."""
+        """Frames sent and missing since the last call; None if it did not play for the whole of that time."""
 
 
 class CpuMeter:
@@ -54,11 +54,11 @@ class CpuMeter:
         return sum(fields) - fields[3] - fields[4], sum(fields)
 
 
-def frame_stats(players: Iterable[CountsFrames]) -> dict[str, int] | None:
-    """Frames of the last minute, averaged over the players that played through it; None if none did."""
+def frame_stats(players: Iterable[CountsFrames], seconds: float) -> dict[str, int] | None:
+    """Frames of the last ``seconds``, averaged over the players that played through them; None if none did."""
     counted = [frames for player in players if (frames := player.take_frames()) is not None]
     if not counted:
         return None
     sent = sum(frames[0] for frames in counted) // len(counted)
     nulled = sum(frames[1] for frames in counted) // len(counted)
-    return {"sent": sent, "nulled": nulled, "deficit": FRAMES_PER_MINUTE - sent - nulled}
+    return {"sent": sent, "nulled": nulled, "deficit": round(FRAMES_PER_SECOND * seconds) - sent - nulled}

@@ -15,7 +15,6 @@ from aiohttp import web
 from playground.audio_node.player import Player
 from playground.audio_node.sessions import Outbox, Sessions
 
-STATS_INTERVAL = 60.0
 SEND_TIMEOUT = 30.0
 CLOSE_TIMEOUT = 0.5
 
@@ -25,14 +24,15 @@ log = logging.getLogger(__name__)
 class Gateway:
     """The handler of /v4/websocket, and the sockets it has open."""
 
-    def __init__(self, sessions: Sessions[Player], stats: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, sessions: Sessions[Player], stats: Callable[[], dict[str, Any]], stats_seconds: float) -> None:
         self._sessions = sessions
         self._stats = stats
+        self._stats_seconds = stats_seconds
         self._sockets: set[web.WebSocketResponse] = set()
         self._ticker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start sending stats to everyone each minute."""
+        """Start sending stats to everyone, again and again."""
         self._ticker = asyncio.create_task(self._tick(), name="stats")
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class Gateway:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(STATS_INTERVAL)
+            await asyncio.sleep(self._stats_seconds)
             message = self._stats()
             for session in self._sessions:
                 session.send(message)

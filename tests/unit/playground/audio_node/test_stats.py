@@ -15,12 +15,16 @@ class Player:
 
 def test_frames_are_averaged_over_players_that_played_through_the_minute() -> None:
     players = [Player((3000, 0)), Player((2980, 10)), Player(None)]
-    assert frame_stats(players) == {"sent": 2990, "nulled": 5, "deficit": 5}
+    assert frame_stats(players, 60) == {"sent": 2990, "nulled": 5, "deficit": 5}
 
 
 def test_without_such_a_player_there_are_none() -> None:
-    assert frame_stats([Player(None)]) is None
-    assert frame_stats([]) is None
+    assert frame_stats([Player(None)], 60) is None
+    assert frame_stats([], 60) is None
+
+
+def test_a_shorter_time_has_fewer_frames() -> None:
+    assert frame_stats([Player((240, 2))], 5) == {"sent": 240, "nulled": 2, "deficit": 8}
 
 
 def test_shares_are_between_nothing_and_all() -> None:
