@@ -11,7 +11,7 @@ import math
 from tonearm.errors import Problem
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
 from tonearm.redis.rates import spend
-from tonearm.telemetry import API_UNLIMITED
+from tonearm.telemetry import API_UNLIMITED, LIMITED
 
 POLICY = "key"
 
@@ -34,6 +34,7 @@ async def count(redis: Client, key: str, *, per_minute: int) -> dict[str, str]:
     }
     if rate.allowed:
         return headers
+    LIMITED.labels("api_key").inc()
     seconds = max(1, math.ceil(rate.retry_ms / 1000))
     raise Problem(
         "too-many-requests",

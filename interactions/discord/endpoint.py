@@ -17,7 +17,7 @@ from interactions.discord.decode import MAX_BODY, ChoicesWanted, Interaction, Pi
 from interactions.discord.verify import Verifier
 from tonearm.discord.snowflake import made_ms
 from tonearm.errors import InvalidInteraction, RedisAway
-from tonearm.telemetry import ANSWER_SECONDS, ANSWERS, INTERACTIONS
+from tonearm.telemetry import ANSWER_SECONDS, ANSWERS, FIRST_ANSWERS, INTERACTIONS, SIGNATURES_REFUSED
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 BODY_TIMEOUT = 2.0
 """Seconds within which a body that comes in pieces has to be here."""
+
+IN_TIME = 3.0
+"""Seconds after the making of an interaction in which Discord takes its first answer."""
 
 _Headers = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
@@ -92,6 +95,7 @@ class Endpoint:
             return
         if not self._verified(signature, timestamp, body):
             self._counters.count("unknown", "bad_signature")
+            SIGNATURES_REFUSED.inc()
             await _send(send, Handled(self._verified.refusal, "bad_signature", 401))
             return
         try:
@@ -124,20 +128,29 @@ class Endpoint:
 
     async def _respond(self, send: Send, handled: Handled, interaction: Interaction, label: str) -> None:
         await _send(send, handled)
-        ANSWER_SECONDS.observe(max(0.0, self._clock() - made_ms(interaction.id) / 1000))
+        age_s = max(0.0, self._clock() - made_ms(interaction.id) / 1000)
+        ANSWER_SECONDS.observe(age_s)
         self._counters.count(label, handled.outcome)
+        if handled.status == 200:
+            self._counters.count_first(handled.outcome, age_s)
 
 
 class _Counters:
-    """The children of the counter, looked up once each."""
+    """The children of the counters, looked up once each."""
 
     def __init__(self) -> None:
         self._children: dict[tuple[str, str], Counter] = {}
+        self._first = {how: FIRST_ANSWERS.labels(how) for how in ("inline", "deferred")}
+        self._direct, self._late = FIRST_ANSWERS.labels("direct"), FIRST_ANSWERS.labels("late")
 
     def count(self, command: str, outcome: str) -> None:
         child = self._children.get((command, outcome))
         if child is None:
             child = self._children[command, outcome] = INTERACTIONS.labels(command, outcome)
+        child.inc()
+
+    def count_first(self, outcome: str, age_s: float) -> None:
+        child = self._late if age_s > IN_TIME else self._first.get(outcome, self._direct)
         child.inc()
 
 

@@ -13,6 +13,7 @@ from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
 from tonearm.sentences import Sentence
+from tonearm.telemetry import LIMITED
 
 RECORD_MS = 15 * 60 * 1000
 """How long a job is known after its hand-over: as long as an interaction's token lives."""
@@ -101,13 +102,13 @@ async def hand_over(
         case b"seen":
             return HandedOver(again=True, answer=rest[0] or None, deferred=rest[1] == b"1")
         case b"user":
-            raise Refused(Sentence.TOO_MANY_FROM_USER, seconds=_seconds(rest[0]))
+            raise _limited("user", Sentence.TOO_MANY_FROM_USER, seconds=_seconds(rest[0]))
         case b"guild":
-            raise Refused(Sentence.TOO_MANY_FROM_GUILD, seconds=_seconds(rest[0]))
+            raise _limited("guild", Sentence.TOO_MANY_FROM_GUILD, seconds=_seconds(rest[0]))
         case b"waiting":
-            raise Refused(Sentence.TOO_MANY_WAITING, limit=MAX_WAITING)
+            raise _limited("waiting", Sentence.TOO_MANY_WAITING, limit=MAX_WAITING)
         case b"busy":
-            raise Refused(Sentence.TOO_BUSY)
+            raise _limited("busy", Sentence.TOO_BUSY)
         case _:
             raise Refused(Sentence.NO_WORKER if isinstance(job, ErrandJob) else Sentence.NO_PLAYER)
 
@@ -115,6 +116,11 @@ async def hand_over(
 def slot_of(job: AnyJob, shard_count: int) -> int:
     """Where a job is done: the guild's shard, or its stream among the workers' (below zero)."""
     return keys.stream_of(job.guild) if isinstance(job, ErrandJob) else keys.shard_of(job.guild, shard_count)
+
+
+def _limited(limiter: str, sentence: Sentence, **values: object) -> Refused:
+    LIMITED.labels(limiter).inc()
+    return Refused(sentence, **values)
 
 
 def _seconds(ms: int) -> int:

@@ -15,6 +15,7 @@ from tonearm.telemetry.declaring import PROCESSES, counter, gauge, histogram
 from tonearm.telemetry.logs import LOG as LOG
 from tonearm.telemetry.logs import JsonFormatter as JsonFormatter
 from tonearm.telemetry.logs import TextFormatter as TextFormatter
+from tonearm.telemetry.logs import about as about
 from tonearm.telemetry.logs import announce_ready as announce_ready
 from tonearm.telemetry.logs import context as context
 from tonearm.telemetry.logs import set_up_logging as set_up_logging
@@ -75,7 +76,7 @@ LIMITED = counter(
     "Requests that a limiter of ours refused: user and guild (their rates of commands), waiting (a guild has 20 jobs "
     "that are not done), busy (a stream is full), api_key (a key's rate).",
     "limiter",
-    of=PROCESSES,
+    of=(*_HTTP, *_API, *_WORKER),
 )
 
 # Jobs and their answers, at voice nodes and workers.
@@ -225,7 +226,8 @@ API_KEY_LOOKUPS = counter(
 )
 WEBHOOK_RECEIPTS = counter(
     "tonearm_webhook_receipts_total",
-    "Webhook events that came in, by source (discord, stripe) and outcome (stored, duplicate, refused).",
+    "Webhook events that came in, by source (discord, stripe) and outcome (stored, duplicate, refused, failed: it "
+    "could not be stored, and was answered with 503).",
     "source",
     "outcome",
     of=_API,

@@ -20,6 +20,7 @@ from tonearm.errors import InvalidInteraction
 from tonearm.postgres.pool import Pool
 
 PATH = "/webhook-events"
+SOURCE = "discord"
 PING, EVENT = 0, 1
 
 
@@ -46,18 +47,18 @@ def routes(
         try:
             body = await keeping.read(request)
         except InvalidInteraction as error:
-            return keeping.refused(error)
+            return keeping.unreadable(SOURCE, error)
         if not verified(_once(request, "x-signature-ed25519"), _once(request, "x-signature-timestamp"), body):
-            return Response(verified.refusal, 401, media_type="application/json")
+            return keeping.refused(SOURCE, Response(verified.refusal, 401, media_type="application/json"))
         try:
             kind = _decode(body).type
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            return keeping.refused(InvalidInteraction(str(error)))
+            return keeping.unreadable(SOURCE, InvalidInteraction(str(error)))
         if kind == PING:
             return Response(status_code=204)
         if kind != EVENT:
-            return keeping.refused(InvalidInteraction(f"{kind} is no type of webhook event"))
-        return await keeping.keep(pool, "discord", body, now=clock(), status=204)
+            return keeping.unreadable(SOURCE, InvalidInteraction(f"{kind} is no type of webhook event"))
+        return await keeping.keep(pool, SOURCE, body, now=clock(), status=204)
 
     return [Route(PATH, receive, methods=["POST"])]
 

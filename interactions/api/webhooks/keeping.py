@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from tonearm.errors import InvalidInteraction
 from tonearm.postgres import receipts
 from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.telemetry import WEBHOOK_RECEIPTS
 
 LOG = logging.getLogger("tonearm.api")
 
@@ -51,13 +52,21 @@ async def keep(pool: Pool, source: str, body: bytes, *, now: float, status: int)
     ``now`` is in seconds since 1970.
     """
     try:
-        await receipts.store(pool, source, body, now=datetime.fromtimestamp(now, UTC), timeout=KEEP_TIMEOUT)
+        new = await receipts.store(pool, source, body, now=datetime.fromtimestamp(now, UTC), timeout=KEEP_TIMEOUT)
     except FAILURES as error:
         LOG.warning("What %s sent can't be kept: %r", source, error)
+        WEBHOOK_RECEIPTS.labels(source, "failed").inc()
         return JSONResponse({"error": "it can't be kept at the moment"}, 503, {"Retry-After": "5"})
+    WEBHOOK_RECEIPTS.labels(source, "stored" if new else "duplicate").inc()
     return Response(status_code=status)
 
 
-def refused(error: InvalidInteraction) -> Response:
+def unreadable(source: str, error: InvalidInteraction) -> Response:
     """The answer to what can't be read."""
-    return JSONResponse({"error": str(error)}, error.status)
+    return refused(source, JSONResponse({"error": str(error)}, error.status))
+
+
+def refused(source: str, answer: Response) -> Response:
+    """``answer``, which refuses what ``source`` sent, or somebody in its name."""
+    WEBHOOK_RECEIPTS.labels(source, "refused").inc()
+    return answer

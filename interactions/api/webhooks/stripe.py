@@ -19,6 +19,7 @@ from tonearm.postgres.pool import Pool
 from tonearm.stripe.signatures import is_signed
 
 PATH = "/webhook-events/stripe"
+SOURCE = "stripe"
 
 
 def routes(
@@ -34,10 +35,10 @@ def routes(
         try:
             body = await keeping.read(request)
         except InvalidInteraction as error:
-            return keeping.refused(error)
+            return keeping.unreadable(SOURCE, error)
         header = request.headers.get("stripe-signature", "")
         if not is_signed(body, header, secrets(), clock()):
-            return JSONResponse({"error": "bad signature"}, 400)
-        return await keeping.keep(pool, "stripe", body, now=clock(), status=200)
+            return keeping.refused(SOURCE, JSONResponse({"error": "bad signature"}, 400))
+        return await keeping.keep(pool, SOURCE, body, now=clock(), status=200)
 
     return [Route(PATH, receive, methods=["POST"])]

@@ -10,10 +10,12 @@ from starlette.requests import Request
 
 from interactions.api.webhooks import discord, keeping
 from tests.support.interactions.signed import KEY, sign
+from tests.support.metrics import counts
 from tonearm.errors import InvalidInteraction
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.receipts import receipt_id
 
+RECEIPTS = "tonearm_webhook_receipts_total"
 EVENT = {"version": 1, "application_id": "1", "type": 1, "event": {"type": "ENTITLEMENT_CREATE", "data": {"id": "7"}}}
 
 
@@ -39,8 +41,12 @@ async def test_a_ping_is_answered_with_an_empty_204_and_not_kept(pool):
 
 
 async def test_an_event_that_comes_again_is_kept_once_byte_by_byte(pool):
-    for _ in range(3):
-        assert (await post(pool, EVENT)).status_code == 204
+    with (
+        counts(RECEIPTS, source="discord", outcome="stored"),
+        counts(RECEIPTS, 2, source="discord", outcome="duplicate"),
+    ):
+        for _ in range(3):
+            assert (await post(pool, EVENT)).status_code == 204
     ((id, source, body),) = await kept(pool)
     assert body == json.dumps(EVENT).encode()
     assert (id, source) == (receipt_id(body), "discord")
@@ -50,7 +56,8 @@ async def test_an_event_that_comes_again_is_kept_once_byte_by_byte(pool):
     "headers", [{"X-Signature-Ed25519": "00" * 64}, {"X-Signature-Timestamp": "1"}, {"X-Signature-Ed25519": ""}]
 )
 async def test_what_is_not_signed_is_not_kept(pool, headers):
-    assert (await post(pool, EVENT, **headers)).status_code == 401
+    with counts(RECEIPTS, source="discord", outcome="refused"):
+        assert (await post(pool, EVENT, **headers)).status_code == 401
     assert await kept(pool) == []
 
 
@@ -58,13 +65,15 @@ async def test_what_is_not_signed_is_not_kept(pool, headers):
     ("body", "status"), [(b"[]", 400), (b'{"type":7}', 400), (b"{", 400), (b" " * (256 * 1024 + 1), 413)]
 )
 async def test_what_is_no_event_is_refused(pool, body, status):
-    assert (await post(pool, body)).status_code == status
+    with counts(RECEIPTS, source="discord", outcome="refused"):
+        assert (await post(pool, body)).status_code == status
     assert await kept(pool) == []
 
 
 async def test_what_can_not_be_kept_is_not_acknowledged():
-    async with Pool("postgresql://nobody@127.0.0.1:1/none", timeout=0.5) as away:
-        answer = await post(away, EVENT)
+    with counts(RECEIPTS, source="discord", outcome="failed"):
+        async with Pool("postgresql://nobody@127.0.0.1:1/none", timeout=0.5) as away:
+            answer = await post(away, EVENT)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
 
