@@ -75,11 +75,20 @@ NEXT: dict[tuple[State, Kind], State] = {(row.source, row.kind): row.target for 
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram (Mermaid's documentation, *State diagrams*)."""
+    """The table as a Mermaid state diagram (Mermaid's documentation, *State diagrams*).
+
+    Mermaid draws several arrows between the same two states over each other, so there is one for each pair; what leaves
+    a state as it is stands in the state.
+    """
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for row in TABLE:
+        arrows.setdefault((row.source, row.target), []).append(row.kind.replace("_", " "))
+    staying = {source: kinds for (source, target), kinds in arrows.items() if source is target}
     lines = [
         "%% Written by `make diagrams` from tonearm/premium/states.py: change it there.",
         "stateDiagram-v2",
+        *(f'    state "<b>{state}</b><br/>{", ".join(kinds)}" as {state}' for state, kinds in staying.items()),
         "    [*] --> none",
-        *(f"    {row.source} --> {row.target}: {row.kind.replace('_', ' ')} ({row.meaning})" for row in TABLE),
+        *(f"    {a} --> {b}: {'<br/>'.join(kinds)}" for (a, b), kinds in arrows.items() if a is not b),
     ]
     return "\n".join(lines) + "\n"
