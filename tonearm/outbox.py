@@ -18,6 +18,7 @@ from tonearm.discord.components import EPHEMERAL, private
 from tonearm.discord.rest import UNKNOWN_MESSAGE, RestClient, nonce_for
 from tonearm.discord.snowflake import made_ms
 from tonearm.errors import DiscordAway, DiscordError, LeaseLost
+from tonearm.jobs.job import Reply
 from tonearm.redis import answers
 from tonearm.redis.answers import Owed
 from tonearm.redis.client import FAILURES, Client
@@ -49,6 +50,9 @@ MOST_REMEMBERED = 10_000
 
 IN_HAND_MS = 20_000
 """How long an answer in hand is not offered again; after that its node must have died."""
+
+ARRIVED = frozenset({"edited", "followed_up", "posted"})
+"""Ways on which an answer left the outbox and can be read; the others are told as warnings."""
 
 T = TypeVar("T")
 
@@ -131,6 +135,8 @@ class Outbox:
         way = await self._bring(owed)
         await self._confirm(owed)
         ANSWERS.labels(way).inc()
+        level = logging.INFO if way in ARRIVED else logging.WARNING
+        log.log(level, "An answer left the outbox", extra=context(job=owed.job, way=way))
         self._failures.pop(owed.job, None)
         return way
 
@@ -233,8 +239,7 @@ class Outbox:
             hidden = reply.private and not reply.component
         else:
             # It may have been written as a private message, or deferred by a process that could not say so.
-            original = await self._patiently(lambda: self._rest.fetch_original(reply.application, reply.token))
-            hidden = bool(int(original.get("flags") or 0) & EPHEMERAL)
+            hidden = await self._is_hidden(reply)
         if hidden:
             return await self._edit(owed, message)
         if not reply.component:
@@ -246,6 +251,17 @@ class Outbox:
                     raise
         await self._patiently(lambda: self._rest.follow_up(reply.application, reply.token, private(message)))
         return "followed_up"
+
+    async def _is_hidden(self, reply: Reply) -> bool:
+        """Whether only its caller sees the original. What is gone hides nothing: we may have deleted it, and died
+        before the follow-up."""
+        try:
+            original = await self._patiently(lambda: self._rest.fetch_original(reply.application, reply.token))
+        except _Dead as dead:
+            if not dead.deleted:
+                raise
+            return False
+        return bool(int(original.get("flags") or 0) & EPHEMERAL)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """What ``call`` returns; a 404 is met with patience.

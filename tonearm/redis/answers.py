@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -12,6 +13,9 @@ from tonearm.jobs.job import Answer, Reply, decode_answer
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
+from tonearm.telemetry import context
+
+log = logging.getLogger(__name__)
 
 KEPT_AFTER_MS = 60_000
 """How long a record outlives the time at which its answer is edited in."""
@@ -77,6 +81,8 @@ async def fetch_owed(client: Client, shard: int, now_ms: int, *, most: int = 20)
         job = name.decode() if isinstance(name, bytes) else str(name)
         found = await fetch_one_owed(client, shard, job)
         if found is None:
+            # Confirmed ones leave no name: this one outlived its record, and with it the interaction's token.
+            log.warning("An answer is owed that has no record any more", extra=context(job=job))
             await client.zrem(keys.outbox(shard), job)
         else:
             owed.append(found)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -253,6 +254,13 @@ async def test_a_private_answer_that_was_perhaps_written_is_looked_for(world: Wo
     assert world.api.calls() == ["GET @original", "PATCH @original"]
 
 
+async def test_a_node_that_died_after_such_a_deletion_is_followed_up_by_the_next(world: World) -> None:
+    owed = await world.owe(answer_private=True, is_deferred=False)
+    world.seen(owed).original = None
+    assert await world.outbox().deliver(owed) == "followed_up"
+    assert shows(world.seen(owed).follow_ups[0])
+
+
 async def test_a_deferral_that_could_not_be_written_down_is_found_out(world: World) -> None:
     owed = await world.owe(answer_private=True, is_deferred=False)
     assert await world.outbox().deliver(owed) == "followed_up"
@@ -357,6 +365,48 @@ async def test_a_channel_in_which_the_bot_may_not_write_is_an_end(world: World) 
     world.api.answers["POST", f"/channels/{CHANNEL}/messages"] = 403, {"code": 50013, "message": "Missing Permissions"}
     assert await world.outbox().deliver(owed) == "refused"
     assert not await world.is_owed(owed)
+
+
+# What is said when an answer leaves.
+
+
+@pytest.mark.parametrize(
+    ("way", "level", "owe"),
+    [
+        ("edited", logging.INFO, {}),
+        ("followed_up", logging.INFO, {"answer_private": True}),
+        ("posted", logging.INFO, {"dead": True}),
+        ("deleted", logging.WARNING, {}),
+        ("lost", logging.WARNING, {"dead": True, "lasting": False}),
+        ("refused", logging.WARNING, {"dead": True}),
+    ],
+)
+async def test_each_way_out_is_logged_and_never_what_was_said(
+    world: World, caplog: pytest.LogCaptureFixture, way: str, level: int, owe: dict[str, Any]
+) -> None:
+    owed = await world.owe(**owe)
+    if way == "deleted":
+        world.seen(owed).original = None
+    if way == "refused":
+        world.api.answers["POST", f"/channels/{CHANNEL}/messages"] = 403, {"code": 50013, "message": "Missing"}
+    with caplog.at_level(logging.INFO, logger="tonearm.outbox"):
+        assert await world.outbox().deliver(owed) == way
+    (left,) = [record for record in caplog.records if record.message == "An answer left the outbox"]
+    assert left.levelno == level
+    assert left.context == {"job": owed.job, "way": way}  # type: ignore[attr-defined]
+    assert WORDS not in caplog.text
+    assert owed.reply.token not in caplog.text
+
+
+async def test_a_name_whose_record_is_gone_leaves_with_a_word(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    gone, other = await world.owe(), await world.owe()
+    await world.redis.delete(keys.record(SHARD, gone.job))
+    world.clock.ahead_ms = 5_000
+    async with running(world.outbox().run()):
+        assert await next_of(world.confirmed) == other.job
+    assert await world.redis.zscore(keys.outbox(SHARD), gone.job) is None
+    (said,) = [record for record in caplog.records if "no record" in record.message]
+    assert said.context == {"job": gone.job}  # type: ignore[attr-defined]
 
 
 # When it is delivered.
