@@ -157,7 +157,7 @@ class System:
     async def _start_audio_node(self, name: str) -> None:
         """One of several is started again where it was, as an orchestrator would; the only one ends the whole."""
         several = len(self.audio_urls) > 1
-        port = str(_free_port() if several else 0)
+        port = str(free_port() if several else 0)
         argv = (*self.audio_node_argv(self._voice_ca), "--name", name, "--port", port)
         self.audio_urls[name] = str((await self._run(name, argv, restart=several))["url"])
 
@@ -179,7 +179,7 @@ def audio_node_name(number: int) -> str:
     return f"audio-node-{number + 1}" if number else "audio-node"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that nobody listens on, and that the kernel gives to no outgoing connection."""
     for port in random.sample(PORTS, 200):
         with socket.socket() as trial, contextlib.suppress(OSError):
