@@ -257,6 +257,41 @@ async def test_the_same_interaction_delivered_twice(
     assert len(await text.messages()) == 1
 
 
+async def test_of_two_deliveries_at_once_the_answer_that_comes_first_counts(
+    api: Api,
+    receiver: Receiver,
+    client: TwinClient,
+    guild: Guild,
+    text: Channel,
+    alice: Actor,
+    world: tuple[Twin, TwinClient],
+) -> None:
+    async def respond(payload: Any) -> Any:
+        if len(receiver.received) == 2:
+            return {"type": 4, "data": {"content": "first to come"}}
+        interaction = world[0].records.by_id(int(payload["id"]))
+        while interaction is not None and interaction.answered is None:  # noqa: ASYNC110 - the twin does not tell
+            await asyncio.sleep(0.01)
+        return {"type": 4, "data": {"content": "first to be asked for"}}
+
+    receiver.answer = respond
+    reply = await alice.command_with(guild, text, "play", {"query": "tone"}, twice=True)
+    assert (await reply.answer()).text == "first to come"
+    assert reply.second is not None
+    assert b"first to be asked for" in reply.second.body
+
+    async def break_one(_: Any) -> Any:
+        if len(receiver.received) == 3:
+            return web.json_response({}, status=500)
+        return {"type": 4, "data": {"content": "whole"}}
+
+    receiver.answer = break_one
+    reply = await alice.command_with(guild, text, "play", {"query": "tone"}, twice=True)
+    assert (await reply.answer()).text == "whole"
+    assert reply.second is not None
+    assert reply.second.status == 500
+
+
 async def test_raw_requests_arrive_as_given(
     api: Api, receiver: Receiver, client: TwinClient, guild: Guild, text: Channel, alice: Actor
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
@@ -22,7 +23,8 @@ class Delivery:
     """How an interaction is sent where it is not sent plainly.
 
     Attributes:
-        twice: send the same bytes again, at once, as a network may; the first answer counts.
+        twice: send the same bytes again, at once, as a network may; the answer that comes first counts, unless it is
+            none and the other is one.
         timestamp: sign for this Unix time instead of now.
     """
 
@@ -51,7 +53,7 @@ class Desk:
         await self._sender.close()
 
     async def send(self, interaction: Interaction, delivery: Delivery) -> Sent | None:
-        """Deliver an interaction and judge its first answer; return what came of a second delivery.
+        """Deliver an interaction and judge its first answer; return what came of the delivery that did not count.
 
         Raises:
             NotPossible: a PING needs an interactions URL.
@@ -65,14 +67,19 @@ class Desk:
             return None
         body = msgspec.json.encode(interaction.payload)
         headers = self.signer.headers(body, delivery.timestamp)
-        first = self._sender.post(self.url, body, headers, seconds=ANSWER_WITHIN)
         if not delivery.twice:
-            self._take(interaction, await first)
+            self._take(interaction, await self._sender.post(self.url, body, headers, seconds=ANSWER_WITHIN))
             return None
-        second = self._sender.post(self.url, body, headers, seconds=ANSWER_WITHIN)
-        one, two = await asyncio.gather(first, second)
-        self._take(interaction, one)
-        return two
+        posts = [self._sender.post(self.url, body, headers, seconds=ANSWER_WITHIN) for _ in range(2)]
+        first, second = asyncio.as_completed(posts)
+        one = await first
+        if one.status == HTTPStatus.OK:
+            self._take(interaction, one)
+            return await second
+        two = await second
+        counts, other = (two, one) if two.status == HTTPStatus.OK else (one, two)
+        self._take(interaction, counts)
+        return other
 
     async def again(self, interaction: Interaction) -> Sent:
         """Deliver an interaction once more, newly signed; its answer changes nothing.

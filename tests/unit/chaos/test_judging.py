@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
 
+from playground.twin.seen import RawReply
 from playground.twin.voice.counting import Counter, Report
 from tests.chaos import part_failover, part_handover, part_jobs
 from tests.chaos.checker import DONE, Sent, Verdict
-from tests.chaos.jobs import Outcome, Watch
+from tests.chaos.jobs import Outcome, Watch, shows_done
 from tests.chaos.part_failover import Heard
 from tests.chaos.part_handover import ASKED, KILLED, Measured
 from tests.chaos.plan import Kind
+from tonearm.sentences import Sentence
 
 
 def outcome(verdict: Verdict, missed: list[str] | None = None) -> Outcome:
@@ -54,6 +57,21 @@ def test_what_was_wrong_is_counted_and_missed(verdict: Verdict, column: int) -> 
 def test_no_control_in_the_end_is_missed() -> None:
     assert not part_jobs.judge(outcome(Verdict(), ["guild 3: no control"])).good
     assert not part_jobs.judge(outcome(Verdict(wrong=["the queue should be"]))).good
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "done"),
+    [
+        (200, {"type": 4, "data": {"components": [{"type": 10, "content": "Queued: tone."}]}}, True),
+        (200, {"type": 4, "data": {"components": [{"type": 10, "content": str(Sentence.MEMORY_AWAY)}]}}, False),
+        (200, {"type": 5}, False),
+        (None, {}, False),
+    ],
+)
+def test_the_other_delivery_shows_that_it_is_done(status: int | None, body: dict[str, Any], done: bool) -> None:
+    raw = {"status": status, "headers": {}, "error": None, "sent_at_ns": 1, "written_at_ns": 2, "answered_at_ns": 3}
+    assert shows_done(RawReply(raw, json.dumps(body).encode())) == done
+    assert not shows_done(None)
 
 
 def report(**changes: Any) -> Report:
