@@ -197,7 +197,9 @@ def unscraped(model: Model) -> Iterator[str]:
 
 def unexplained(compose: str) -> Iterator[str]:
     """Variables of the file that .env.example does not have, and the reverse."""
-    used = set(re.findall(r"(?<!\$)\$\{(\w+)", compose)) | set(re.findall(r"^ +(AWS_\w+):$", compose, re.MULTILINE))
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", compose)) | set(
+        re.findall(r"^ +((?:AWS|OTEL)_\w+):$", compose, re.MULTILINE)
+    )
     explained = set(re.findall(r"^#?(\w+)=", env_example.render(), re.MULTILINE))
     declared = {PREFIX + setting.name.upper() for setting in DECLARED}
     for variable in sorted(used - explained):

@@ -55,6 +55,12 @@ GRAFANA_PASSWORD=
 #AWS_ENDPOINT_URL=
 #AWS_ACCESS_KEY_ID=
 #AWS_SECRET_ACCESS_KEY=
+
+# Where traces go with TONEARM_TRACES=1, what is sent along (a key, as name=value), and how many: one in ten here.
+#OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
+#OTEL_EXPORTER_OTLP_HEADERS=
+#OTEL_TRACES_SAMPLER=parentbased_traceidratio
+#OTEL_TRACES_SAMPLER_ARG=0.1
 """
 OURS = "\n# -- Your application at Discord; `tonearm setup` writes these\n"
 OTHERS = """

@@ -16,8 +16,9 @@ from starlette.routing import Route
 from interactions.commands import catalogue
 from interactions.discord.endpoint import Endpoint
 from interactions.discord.handling import CommandHandling
+from interactions.discord.traced import TracedHandling
 from interactions.discord.verify import Verifier
-from interactions.memory import Memory
+from interactions.memory import Memory, TracedMemory
 from interactions.replies import Replies
 from tonearm.errors import TonearmError
 from tonearm.redis.client import Client
@@ -42,9 +43,10 @@ def create_app(
     in ``app.state``: ``memory``, ``replies``.
     """
     client = redis if redis is not None else connect_shared(settings.redis_url)
-    memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
+    memory = (TracedMemory if settings.traces else Memory)(client, settings.shard_count, on_fatal or _log_fatal)
     replies = Replies(client, memory)
-    handling = CommandHandling(catalogue(), memory, replies, inline_reply_ms=settings.inline_reply_ms, clock=clock)
+    commands = CommandHandling(catalogue(), memory, replies, inline_reply_ms=settings.inline_reply_ms, clock=clock)
+    handling = TracedHandling(commands) if settings.traces else commands
     endpoint = Endpoint(Verifier(lambda: settings.discord_public_key, clock), lambda: handling, clock)
 
     @asynccontextmanager

@@ -20,7 +20,8 @@ from tonearm.redis import client as redis_client
 from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
 from tonearm.redis.handover import HandedOver, hand_over, slot_of
 from tonearm.sentences import Sentence
-from tonearm.telemetry import HANDOVER_SECONDS
+from tonearm.telemetry import HANDOVER_SECONDS, traces
+from tonearm.telemetry.traces import Kind
 
 LOG = logging.getLogger("tonearm.interactions")
 
@@ -124,6 +125,19 @@ class Memory:
 
     def _shard(self, guild: int) -> int:
         return keys.shard_of(guild, self._shard_count)
+
+
+class TracedMemory(Memory):
+    """The same where traces are kept: a job carries its own away with it, and so does its answer."""
+
+    async def hand_over(self, job: AnyJob, window_ms: int) -> HandedOver:
+        """See :meth:`Memory.hand_over`."""
+        with traces.span("hand over", Kind.PRODUCER, begins=True, job=job.id, guild=job.guild) as span:
+            trace = traces.traceparent() or job.trace
+            reply = msgspec.structs.replace(job.reply, trace=trace) if job.reply is not None else None
+            handed = await super().hand_over(msgspec.structs.replace(job, trace=trace, reply=reply), window_ms)
+            span.note(again=handed.again)
+            return handed
 
 
 class _Bounded:

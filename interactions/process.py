@@ -18,7 +18,7 @@ from tonearm import settings as tonearm_settings
 from tonearm.errors import StartFailed, TonearmError
 from tonearm.rotation import rotating
 from tonearm.settings import Settings
-from tonearm.telemetry import announce_ready, exposing, set_up_logging
+from tonearm.telemetry import announce_ready, exposing, set_up_logging, traces
 
 NEEDED = ("discord_application_id", "discord_public_key", "redis_url")
 GRACE_S = 3
@@ -46,7 +46,10 @@ def main(argv: list[str]) -> int:
     settings = tonearm_settings.load(NEEDED)
     set_up_logging(settings.log_format)
     exposing.begin("interactions")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        traces.exporting(settings.traces, "interactions"),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(serve(settings))
     return 0
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from tonearm.telemetry import traces
+
 DNS = "dns+"
 RESOLVE_TIMEOUT = 5.0
 """Seconds that one look-up may take."""
@@ -31,11 +33,14 @@ async def addresses_of(url: str) -> tuple[str, ...]:
 def session_to(address: str | None, timeout: float) -> aiohttp.ClientSession:
     """An HTTP session whose requests go to ``address``, whatever name they are for; ``None``: to where the name says.
 
-    So certificates are judged by the name. ``timeout`` is for a whole request, in seconds.
+    So certificates are judged by the name. ``timeout`` is for a whole request, in seconds. A request that belongs to a
+    trace carries it on.
     """
     resolver = _Pinned(address) if address is not None else None
     connector = aiohttp.TCPConnector(resolver=resolver)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=timeout))
+    return aiohttp.ClientSession(
+        connector=connector, timeout=aiohttp.ClientTimeout(total=timeout), trace_configs=traces.outgoing()
+    )
 
 
 class _Pinned(AbstractResolver):

@@ -22,7 +22,8 @@ from tonearm.jobs.job import Reply
 from tonearm.redis import answers
 from tonearm.redis.answers import Owed
 from tonearm.redis.client import FAILURES, Client
-from tonearm.telemetry import ANSWERS, context
+from tonearm.telemetry import ANSWERS, context, traces
+from tonearm.telemetry.traces import Kind
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,10 @@ class Outbox:
             LeaseLost: the shard is another's, who delivers it.
             RedisError: it arrived, but Redis has been away too long to hear of it; it will be delivered once more.
         """
-        way = await self._bring(owed)
-        await self._confirm(owed)
+        with traces.span("answer", Kind.CLIENT, parent=owed.reply.trace, job=owed.job) as span:
+            way = await self._bring(owed)
+            span.note(way=way)
+            await self._confirm(owed)
         ANSWERS.labels(way).inc()
         level = logging.INFO if way in ARRIVED else logging.WARNING
         log.log(level, "An answer left the outbox", extra=context(job=owed.job, way=way))

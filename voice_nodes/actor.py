@@ -14,6 +14,7 @@ import msgspec
 
 from tonearm.cache import TermsCache
 from tonearm.errors import LeaseLost
+from tonearm.jobs.doing import doing
 from tonearm.jobs.job import Answer, DeadLetter, Result
 from tonearm.music.actions import Scene
 from tonearm.music.change import Change
@@ -23,7 +24,7 @@ from tonearm.music.timers import Settle, TimerDue, settled
 from tonearm.redis import dead, guilds
 from tonearm.redis.client import Client, Refusal
 from tonearm.sentences import Sentence
-from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS, context
+from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS, context, traces
 from voice_nodes import replying
 from voice_nodes.announcer import Announcer
 from voice_nodes.converger import JOIN_FAILED, Converger
@@ -170,7 +171,8 @@ class GuildActor:
                 if self._token != self._lease.token:
                     await self._look()
                 if isinstance(item, Received):
-                    await self._do(item)
+                    with doing(item.job) as span:
+                        span.note(outcome=await self._do(item))
                 else:
                     await self._take_note(item)
             except (LeaseLost, asyncio.CancelledError):
@@ -180,7 +182,7 @@ class GuildActor:
             finally:
                 self._inbox.task_done()
 
-    async def _do(self, received: Received) -> None:
+    async def _do(self, received: Received) -> str:
         job = received.job
         kind = "unreadable" if received.unreadable else type(job.action).__struct_config__.tag
         self._counted = job.id if received.again else None
@@ -205,6 +207,7 @@ class GuildActor:
                 job=job.id, guild=self.guild, kind=kind, outcome=outcome, deferred=committed.deferred or None
             ),
         )
+        return outcome
 
     async def _conclude(self, received: Received, verdict: Verdict) -> guilds.Committed:
         result = None
@@ -273,27 +276,28 @@ class GuildActor:
         if received is not None and reason:
             kept = None if received.unreadable else msgspec.structs.replace(received.job, reply=None)
             letter = DeadLetter(id, self.guild, reason, self._lease.now_ms(), kept)
-        committed = await patiently(
-            lambda: guilds.commit(
-                self._redis,
-                shard=self._shard,
-                guild=self.guild,
-                token=self._lease.token,
-                id=id,
-                now_ms=self._lease.now_ms(),
-                before=self._view,
-                change=change,
-                stream_entry=received.entry if received else "",
-                user=job.user if job else None,
-                answer=answer,
-                reply=job.reply if job else None,
-                dead=letter,
-                result=result,
-                result_to=(job.result_to if job else None) or "",
-                kept_history=self._terms.kept_history,
-            ),
-            self._lease,
-        )
+        with traces.span("commit"):
+            committed = await patiently(
+                lambda: guilds.commit(
+                    self._redis,
+                    shard=self._shard,
+                    guild=self.guild,
+                    token=self._lease.token,
+                    id=id,
+                    now_ms=self._lease.now_ms(),
+                    before=self._view,
+                    change=change,
+                    stream_entry=received.entry if received else "",
+                    user=job.user if job else None,
+                    answer=answer,
+                    reply=job.reply if job else None,
+                    dead=letter,
+                    result=result,
+                    result_to=(job.result_to if job else None) or "",
+                    kept_history=self._terms.kept_history,
+                ),
+                self._lease,
+            )
         before = self._view.player.playing
         self._view = self._begun(committed.view)
         started = committed.view.player.playing

@@ -10,7 +10,7 @@ from tonearm.backoff import Backoff
 from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
-from tonearm.telemetry import LOG, VOICE_REJOINS, context
+from tonearm.telemetry import LOG, VOICE_REJOINS, context, traces
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound
 from voice_nodes.listener import Report
@@ -59,12 +59,15 @@ class Converger:
         self._still_since: float | None = None
         self._reported_ms = -1
         self._wake = asyncio.Event()
+        self._trace: str | None = None
+        """The job whose state is to be brought about."""
         self.steps = 0
         """How often something was brought to the state: an observation made across a step is of the past."""
 
     def show(self, player: Player) -> None:
         """The player should be so from now on."""
         self._player = player
+        self._trace = traces.traceparent() or self._trace
         self._wake.set()
 
     def hold(self) -> None:
@@ -220,7 +223,11 @@ class Converger:
                 continue
             self.steps += 1
             try:
-                await self._bring(self._player)
+                trace = self._trace
+                with traces.span("sound", parent=trace):
+                    await self._bring(self._player)
+                if self._trace == trace:
+                    self._trace = None
                 backoff.reset()
             except (LavalinkAway, DiscordAway) as error:
                 LOG.warning("The sound is not as it should be: %s", error.detail, extra=context(guild=self._guild))

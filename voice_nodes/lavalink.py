@@ -20,7 +20,8 @@ from tonearm.errors import DiscordAway, LavalinkAway
 from tonearm.music.track import Loaded
 from tonearm.redis.sessions import SavedShard, SavedVoice
 from tonearm.settings import LavalinkNode
-from tonearm.telemetry import LOG, context
+from tonearm.telemetry import LOG, context, traces
+from tonearm.telemetry.traces import Kind
 from voice_nodes.fleet import EVERY, Fleet, Report, report_to_nobody
 from voice_nodes.gateway import Gateway
 from voice_nodes.lease import Tenure
@@ -206,15 +207,16 @@ class Sound:
             LavalinkAway: no server answers.
             Refused: nothing was found, or it can't be played.
         """
-        station = await self.require_alive(guild)
-        try:
-            return await load(station, query)
-        except LavalinkAway:
-            others = [other for other in self._fleet.ranked() if other is not station]
-            if not others:
-                raise
-        await others[0].show_alive()
-        return await load(others[0], query)
+        with traces.span("lavalink load", Kind.CLIENT):
+            station = await self.require_alive(guild)
+            try:
+                return await load(station, query)
+            except LavalinkAway:
+                others = [other for other in self._fleet.ranked() if other is not station]
+                if not others:
+                    raise
+            await others[0].show_alive()
+            return await load(others[0], query)
 
     # Voice.
 
@@ -324,7 +326,8 @@ class Sound:
             raise LavalinkAway("no voice connection")
         station = self._require(link.node)
         try:
-            await station.call(lambda: _patch(station, guild, data))
+            with traces.span("lavalink play" if "track" in data else "lavalink update", Kind.CLIENT, node=station.name):
+                await station.call(lambda: _patch(station, guild, data))
         except wavelink.LavalinkException as error:
             raise LavalinkAway(f"{station.name}: {error.error}") from None
 

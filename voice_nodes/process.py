@@ -24,7 +24,7 @@ from tonearm.redis.keys import shard_of
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
-from tonearm.telemetry import LOG, PLAYERS, announce_ready, exposing, set_up_logging
+from tonearm.telemetry import LOG, PLAYERS, announce_ready, exposing, set_up_logging, traces
 from voice_nodes import gateway
 from voice_nodes.intake import BLOCK_MS
 from voice_nodes.membership import Membership
@@ -50,7 +50,8 @@ def main(argv: list[str]) -> int:
     exposing.begin("voice-node")
     gateway.point_at(settings.discord_api_url, settings.discord_gateway_url)
     try:
-        asyncio.run(run(settings))
+        with traces.exporting(settings.traces, "voice-node"):
+            asyncio.run(run(settings))
     except* SettingsError as group:
         raise _first(group) from None
     except* OSError as group:

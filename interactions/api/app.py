@@ -25,7 +25,7 @@ from interactions.api.endpoint import Endpoint
 from interactions.api.operation import Operation
 from interactions.api.parts import Parts
 from interactions.api.shell import Shell
-from interactions.memory import Memory
+from interactions.memory import Memory, TracedMemory
 from interactions.replies import Replies
 from interactions.reply_lists import ReplyLists
 from tonearm.errors import Problem, TonearmError
@@ -61,7 +61,7 @@ def create_api(
     lifespan, no result is waited for. ``app.state.parts`` has what it works with.
     """
     client = redis if redis is not None else connect_shared(settings.redis_url)
-    memory = Memory(client, settings.shard_count, on_fatal or _log_fatal)
+    memory = (TracedMemory if settings.traces else Memory)(client, settings.shard_count, on_fatal or _log_fatal)
     heard = Replies(client, memory)
     parts = Parts(
         settings,

@@ -10,7 +10,7 @@ import uvloop
 from interactions.api.app import NEEDED, create_api
 from interactions.process import serve_app
 from tonearm import settings as tonearm_settings
-from tonearm.telemetry import exposing, set_up_logging
+from tonearm.telemetry import exposing, set_up_logging, traces
 
 
 def main(argv: list[str]) -> int:
@@ -25,6 +25,6 @@ def main(argv: list[str]) -> int:
     settings = tonearm_settings.load(NEEDED)
     set_up_logging(settings.log_format)
     exposing.begin("api")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with traces.exporting(settings.traces, "api"), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_app("api", lambda stop: create_api(settings, on_fatal=stop), settings))
     return 0

@@ -20,7 +20,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     ``to`` is the pub/sub channel on which the process that took the interaction waits, or
     :data:`tonearm.redis.keys.BY_LIST`. ``private`` is the visibility that a deferral of it has; ``component`` tells an
     edit of the message with the button from a new message. ``text_channel`` is where a lasting answer is posted when
-    the token has died; 0 for nowhere.
+    the token has died; 0 for nowhere. ``trace`` is a W3C traceparent.
     """
 
     application: int
@@ -29,6 +29,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     private: bool = False
     component: bool = False
     text_channel: int = 0
+    trace: str | None = None
 
 
 WHERE_IT_PLAYS = 0

@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True):
     api_cors_origins: tuple[str, ...]
     api_requests_per_minute: int
     log_format: str
+    traces: int
 
     def __repr__(self) -> str:
         """Without the values: some are secret, and this may end up in a log."""
@@ -205,4 +206,11 @@ DECLARED: tuple[Setting, ...] = (
         "300",
     ),
     Setting("log_format", choice("text", "json"), "Logs for people (text) or one JSON object a line (json).", "text"),
+    Setting(
+        "traces",
+        integer(0, 1),
+        "1 sends traces by OTLP over HTTP, where OpenTelemetry's own variables say (OTEL_EXPORTER_OTLP_ENDPOINT, "
+        "OTEL_TRACES_SAMPLER ...); it needs the extra traces. Not on AWS Lambda.",
+        "0",
+    ),
 )

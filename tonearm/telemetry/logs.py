@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import msgspec
+
+from tonearm.telemetry import traces
+
+_about: ContextVar[Mapping[str, object]] = ContextVar("about")
 
 LOG = logging.getLogger("tonearm")
 
@@ -21,7 +28,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name, value in getattr(record, "context", {}).items():
+        for name, value in _told(record).items():
             line.setdefault(name, value)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -35,7 +42,7 @@ class TextFormatter(logging.Formatter):
     """A line for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        context = getattr(record, "context", None)
+        context = _told(record)
         text = super().format(record)
         return f"{text} {' '.join(f'{key}={value}' for key, value in context.items())}" if context else text
 
@@ -54,6 +61,22 @@ def set_up_logging(log_format: str, *, level: int = logging.INFO) -> None:
 def context(**values: object) -> dict[str, dict[str, object]]:
     """Values for a log line: ``LOG.info("...", extra=context(job=job.id))``."""
     return {"context": {key: value for key, value in values.items() if value is not None}}
+
+
+@contextmanager
+def about(**values: object) -> Iterator[None]:
+    """What is logged meanwhile has these values too, wherever it comes from; what is ``None`` is left out."""
+    before = _about.set({**_about.get({}), **{key: value for key, value in values.items() if value is not None}})
+    try:
+        yield
+    finally:
+        _about.reset(before)
+
+
+def _told(record: logging.LogRecord) -> Mapping[str, object]:
+    told = {**_about.get({}), **getattr(record, "context", {})}
+    trace = traces.trace_id(traces.traceparent())
+    return told if trace is None else {"trace": trace, **told}
 
 
 def announce_ready(**values: object) -> None:

@@ -19,6 +19,7 @@ from tonearm.discord import cards
 from tonearm.discord.components import private
 from tonearm.discord.rest import RestClient
 from tonearm.errors import Away, DatabaseAway, LeaseLost, Refused, UserError
+from tonearm.jobs.doing import doing
 from tonearm.jobs.errand import ErrandJob, decode_errand
 from tonearm.jobs.job import Answer, DeadLetter, Reply
 from tonearm.music.player import Player
@@ -243,17 +244,23 @@ class Desk:
             await asyncio.wait([before])
         async with self._hands:
             self._require_held()
-            asked_ms = int(entry.partition("-")[0])
-            outcome, answer, reason = await self._decide(job, asked_ms)
-            kind = str(type(job.action).__struct_config__.tag)
-            letter = None
-            if reason:
-                LOG.error("An errand is given up: %s", reason, extra=context(job=job.id))
-                kept = msgspec.structs.replace(job, reply=None)
-                letter = DeadLetter(job.id, job.guild, reason, self._now_ms(), errand=msgspec.to_builtins(kept))
-            await self._commit(job.id, job.guild, entry, answer, job.reply, letter)
-            JOBS.labels(kind, outcome).inc()
-            JOB_SECONDS.labels(kind).observe(max(0, self._now_ms() - asked_ms) / 1000)
+            with doing(job) as span:
+                span.note(outcome=await self._finish(job, entry))
+
+    async def _finish(self, job: ErrandJob, entry: str) -> str:
+        """Do it and commit it; returns the outcome."""
+        asked_ms = int(entry.partition("-")[0])
+        outcome, answer, reason = await self._decide(job, asked_ms)
+        kind = str(type(job.action).__struct_config__.tag)
+        letter = None
+        if reason:
+            LOG.error("An errand is given up: %s", reason, extra=context(job=job.id))
+            kept = msgspec.structs.replace(job, reply=None)
+            letter = DeadLetter(job.id, job.guild, reason, self._now_ms(), errand=msgspec.to_builtins(kept))
+        await self._commit(job.id, job.guild, entry, answer, job.reply, letter)
+        JOBS.labels(kind, outcome).inc()
+        JOB_SECONDS.labels(kind).observe(max(0, self._now_ms() - asked_ms) / 1000)
+        return outcome
 
     async def _decide(self, job: ErrandJob, asked_ms: int) -> tuple[str, Answer, str]:
         """The outcome, the answer, and why it is given up, if it is."""
