@@ -6,10 +6,11 @@ A module holds what :mod:`interactions.commands.declare` makes of functions: com
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TypeVar
+
+import msgspec
 
 from interactions.commands.declare import Button, Command
 from interactions.commands.forms import Form
@@ -19,13 +20,12 @@ _Declared = TypeVar("_Declared", Command, Button, Form)
 _NOT_COMMANDS = {"declare", "forms", "sync"}
 
 
-@dataclass(frozen=True)
-class Catalogue:
+class Catalogue(msgspec.Struct, frozen=True):
     """All commands by name, and all buttons and forms by action."""
 
     commands: dict[str, Command]
     buttons: dict[str, Button]
-    forms: dict[str, Form] = field(default_factory=dict)
+    forms: dict[str, Form] = {}
 
 
 @cache

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -61,8 +60,7 @@ class Click(Call, frozen=True):
     chosen: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """What Discord is told of an option, besides its name and type.
 
     ``least`` and ``most`` bound the value, or the length of a text. ``labels`` name the members of an enumeration as
@@ -72,12 +70,11 @@ class Option:
     description: str
     least: int | None = None
     most: int | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     beyond: Sentence | None = None
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """An option of a command, made from a parameter of its function."""
 
     name: str
@@ -149,8 +146,7 @@ class Parameter:
 Handler = Callable[..., AnyAction | AnyErrand | Form | Coroutine[Any, Any, Message]]
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A command. ``private`` is its visibility, ``valid_ms`` how long its job may wait to be done."""
 
     name: str
@@ -192,8 +188,7 @@ class Command:
         return arguments
 
 
-@dataclass(frozen=True)
-class Button:
+class Button(msgspec.Struct, frozen=True):
     """What a click on ``v1:<action>:<value>`` does, or a choice in a select with this custom id.
 
     A click that reads brings a new private message, or with ``updates`` another content of the message with the button.

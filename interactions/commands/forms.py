@@ -16,8 +16,9 @@ comes back as texts, the empty ones too, and the function makes of them what a c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from interactions.discord.decode import Field as Given
 from tonearm.discord.components import custom_id
@@ -30,8 +31,7 @@ SHORT = 1
 MAX_TEXT = 4_000
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """A line to fill in; ``most`` characters at most. What is not ``required`` may stay empty."""
 
     label: str
@@ -40,8 +40,7 @@ class Field:
     required: bool = False
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """A form. ``permissions`` are those that whoever sends it in needs (Discord's bit set)."""
 
     action: str

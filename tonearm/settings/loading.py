@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -58,8 +59,13 @@ def _with_secret(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _empty(name: str) -> Any:
-    kind = {field.name: field.type for field in msgspec.structs.fields(Settings)}[name]
+    kind = _kinds()[name]
     return _EMPTY[getattr(kind, "__origin__", kind)]
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
 def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
