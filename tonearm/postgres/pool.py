@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 import asyncpg
 
 from tonearm.errors import TonearmError
-from tonearm.telemetry import DATABASE_CONNECTIONS, DATABASE_FAILURES, DATABASE_RETRIES, DATABASE_WAIT_SECONDS
+from tonearm.telemetry import (
+    DATABASE_CONNECTIONS,
+    DATABASE_FAILURES,
+    DATABASE_POOL_SIZE,
+    DATABASE_RETRIES,
+    DATABASE_WAIT_SECONDS,
+)
 
 T = TypeVar("T")
 
@@ -79,6 +85,7 @@ class Pool:
     async def __aenter__(self) -> Pool:
         """Make the pool. Nothing is connected yet."""
         self._pool = await asyncpg.create_pool(self._url(), connect=self._connect, **self._options)
+        DATABASE_POOL_SIZE.inc(self._options["max_size"])
         return self
 
     async def _connect(self, _: str, **options: Any) -> Any:
@@ -95,6 +102,7 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pool, self._pool = self._pool, None
+        DATABASE_POOL_SIZE.dec(self._options["max_size"])
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await pool.close()

@@ -10,7 +10,7 @@ from tonearm.errors import TonearmError
 from tonearm.postgres import receipts
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.receipts import Receipt
-from tonearm.telemetry import LOG, context
+from tonearm.telemetry import LOG, RECEIPT_LAG_SECONDS, context
 
 LEASE = timedelta(seconds=60)
 """After so long, a receipt whose worker died is acted on by another."""
@@ -48,6 +48,7 @@ async def act_on_receipts(pool: Pool, actors: Mapping[str, Actor], clock: Callab
             LOG.warning("A receipt can't be acted on: %s", said, extra=context(receipt=receipt.id))
             await receipts.fail(pool, receipt.id, said, retry_at=clock() + wait)
             continue
-        await receipts.finish(pool, receipt.id, clock())
+        await receipts.finish(pool, receipt.id, now := clock())
+        RECEIPT_LAG_SECONDS.observe(max(0.0, (now - receipt.received_at).total_seconds()))
         finished += 1
     return finished

@@ -29,7 +29,7 @@ from tonearm.redis.client import FAILURES, Client, connect
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
-from tonearm.telemetry import LOG, announce_ready, exposing, set_up_logging
+from tonearm.telemetry import LOG, announce_ready, exposing, set_up_logging, traces
 from tonearm.worker import chores, ends
 from tonearm.worker.acting import Actor, act_on_receipts
 from tonearm.worker.deliveries import Messenger
@@ -40,6 +40,7 @@ from tonearm.worker.rounds import Round, run_rounds
 from tonearm.worker.sold import DiscordShop
 from tonearm.worker.stripe_events import StripeShop
 from tonearm.worker.till import open_till
+from tonearm.worker.watch import Watch, watching
 
 if TYPE_CHECKING:
     from tonearm.aws.store import Store
@@ -68,7 +69,8 @@ def main(argv: list[str]) -> int:
     set_up_logging(settings.log_format)
     exposing.begin("worker")
     try:
-        asyncio.run(run(settings))
+        with traces.exporting(settings.traces, "worker"):
+            asyncio.run(run(settings))
     except OSError as error:
         raise StartFailed(f"the port {settings.port} can't be listened on: {error}") from None
     return 0
@@ -136,6 +138,7 @@ async def run(settings: Settings) -> None:
         open_till(settings, pools.write, clock=wall_clock) as till,
         make_store(settings) or nullcontext() as store,
         rotating(settings),
+        watching(redis, owner, Watch(redis, pools.write, settings.shard_count)),
     ):
         base = PlanId(settings.default_plan)
         cache = TermsCache(redis, pools.write, shard_count=settings.shard_count, base=base, local=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from tonearm.errors import TonearmError
 from tonearm.postgres.pool import FAILURES as DATABASE_FAILURES
 from tonearm.redis.client import FAILURES, Client
-from tonearm.telemetry import LOG, ROUNDS, context
+from tonearm.telemetry import LOG, ROUND_SUCCESS, ROUNDS, context
 
 SPREAD = 0.1
 """By which part of its length a wait is longer or shorter."""
@@ -60,6 +61,7 @@ async def do_round(redis: Client, owner: str, each: Round) -> bool:
         ROUNDS.labels(each.name, "failed").inc()
         return False
     ROUNDS.labels(each.name, "done").inc()
+    ROUND_SUCCESS.labels(each.name).set(time.time())
     return True
 
 

@@ -11,7 +11,7 @@ from playground.stores.postgres import Postgres
 from tests.support.voice_nodes import metric
 from tonearm.errors import Conflict
 from tonearm.music.guild_settings import GuildSettings
-from tonearm.postgres import api_keys, grants, guild_settings, guild_tasks, outgoing, receipts, trials
+from tonearm.postgres import api_keys, figures, grants, guild_settings, guild_tasks, outgoing, receipts, trials
 from tonearm.postgres.pool import MOST_ATTEMPTS, Connection, Pool
 from tonearm.postgres.pools import MOST, open_pools, pool_size
 from tonearm.settings import Settings, load
@@ -54,14 +54,17 @@ async def test_what_the_pool_does_is_counted(database_url: str) -> None:
     def waits() -> float:
         return metric("tonearm_database_wait_seconds_count")
 
+    most = metric("tonearm_database_pool_size")
     before, failed = waits(), metric("tonearm_database_failures_total", error="UndefinedTableError")
-    async with Pool(database_url, timeout=5) as pool:
+    async with Pool(database_url, timeout=5, max_size=3) as pool:
+        assert metric("tonearm_database_pool_size") == most + 3
         await pool.execute("select 1")
         with pytest.raises(asyncpg.UndefinedTableError):
             await pool.execute("select * from nothing")
     assert waits() == before + 2
     assert metric("tonearm_database_failures_total", error="UndefinedTableError") == failed + 1
     assert metric("tonearm_database_connections") == 0
+    assert metric("tonearm_database_pool_size") == most
 
 
 async def test_a_transaction_that_always_collides_is_given_up(pool: Pool) -> None:
@@ -156,6 +159,8 @@ HOT: list[tuple[str, str, tuple[object, ...]]] = [
     ("trial_marks", trials._USED, (b"x" * 32, b"y" * 32)),
     ("errands_done", "select answer from errands_done where id = $1", ("5",)),
     ("idempotency", "select * from idempotency where key_id = $1 and key = $2", ("k", "5")),
+    ("webhook_receipts", figures._FIGURES, ()),
+    ("webhook_deliveries", figures._FIGURES, ()),
     ("idempotency", "delete from idempotency where expires_at <= $1", (T0,)),
 ]
 

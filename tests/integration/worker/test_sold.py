@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.support.metrics import counts
 from tonearm.postgres import grants, receipts
 from tonearm.premium.grants import Source
 from tonearm.premium.plans import PlanId, shelf
@@ -51,7 +52,9 @@ async def test_what_was_bought_counts_as_discord_has_it_not_as_it_was_told(twin,
     bought = await client.create_entitlement(skus["premium"], guild=str(GUILD))
     lie = {**bought, "sku_id": skus["pro"]}
     await receipts.store(pool, "discord", told("ENTITLEMENT_CREATE", lie), now=clock())
-    assert await act_on_receipts(pool, {"discord": shop}, clock) == 1
+    clock.forward(seconds=7)
+    with counts("tonearm_receipt_lag_seconds_count"), counts("tonearm_receipt_lag_seconds_sum", 7):
+        assert await act_on_receipts(pool, {"discord": shop}, clock) == 1
     assert await state(pool, clock) == (PlanId.PREMIUM, State.ACTIVE)
     assert set(shop.forgotten) == {GUILD}
 
