@@ -22,7 +22,7 @@ from tonearm.jobs.job import Reply
 from tonearm.redis import answers
 from tonearm.redis.answers import Owed
 from tonearm.redis.client import FAILURES, Client
-from tonearm.telemetry import ANSWERS, context, traces
+from tonearm.telemetry import ANSWERS, ANSWERS_LOST, context, traces
 from tonearm.telemetry.traces import Kind
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,9 @@ IN_HAND_MS = 20_000
 
 ARRIVED = frozenset({"edited", "followed_up", "posted"})
 """Ways on which an answer left the outbox and can be read; the others are told as warnings."""
+
+UNSEEN = frozenset({"lost", "refused"})
+"""Those on which nobody ever saw it; one that was deleted was seen."""
 
 T = TypeVar("T")
 
@@ -138,6 +141,8 @@ class Outbox:
             span.note(way=way)
             await self._confirm(owed)
         ANSWERS.labels(way).inc()
+        if way in UNSEEN:
+            ANSWERS_LOST.inc()
         level = logging.INFO if way in ARRIVED else logging.WARNING
         log.log(level, "An answer left the outbox", extra=context(job=owed.job, way=way))
         self._failures.pop(owed.job, None)

@@ -13,7 +13,7 @@ from tonearm.jobs.job import Answer, Reply, decode_answer
 from tonearm.redis import keys
 from tonearm.redis.client import Client
 from tonearm.redis.script import Script
-from tonearm.telemetry import context
+from tonearm.telemetry import ANSWERS, ANSWERS_LOST, context
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ async def fetch_owed(client: Client, shard: int, now_ms: int, *, most: int = 20)
         if found is None:
             # Confirmed ones leave no name: this one outlived its record, and with it the interaction's token.
             log.warning("An answer is owed that has no record any more", extra=context(job=job))
+            ANSWERS.labels("expired").inc()
+            ANSWERS_LOST.inc()
             await client.zrem(keys.outbox(shard), job)
         else:
             owed.append(found)

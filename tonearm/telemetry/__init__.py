@@ -93,13 +93,15 @@ ANSWERS = counter(
     "tonearm_answers_total",
     "Answers that were still owed after the first answer, by what became of them: edited, followed_up, posted (in the "
     "channel: the interaction's token was void), deleted (somebody had removed the message), refused (by Discord), "
-    "lost; and unconfirmed (the HTTP side wrote one and could not say so: it is edited in once more).",
+    "lost, expired (its record is gone); and unconfirmed (the HTTP side wrote one and could not say so: it is edited in "
+    "once more).",
     "way",
     of=(*_HTTP, *_JOBS),
 )
 ANSWERS_LOST = counter(
     "tonearm_answers_lost_total",
-    "Answers of jobs that nobody ever got: the token was void or unknown to the end, or Discord refused them.",
+    "Answers of jobs that nobody ever got: the token was void or unknown to the end, the record was gone, or "
+    "Discord refused them.",
     of=_JOBS,
 )
 

@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from tests.support.discord_api import EPHEMERAL, DiscordApi, Interaction, Json, deferred
 from tests.support.messages import words_of
+from tests.support.metrics import counts
 from tonearm import outbox as outboxes
 from tonearm.discord import rest
 from tonearm.discord.cards import sentence
@@ -389,7 +390,12 @@ async def test_each_way_out_is_logged_and_never_what_was_said(
         world.seen(owed).original = None
     if way == "refused":
         world.api.answers["POST", f"/channels/{CHANNEL}/messages"] = 403, {"code": 50013, "message": "Missing"}
-    with caplog.at_level(logging.INFO, logger="tonearm.outbox"):
+    lost = 1 if way in {"lost", "refused"} else 0
+    with (
+        caplog.at_level(logging.INFO, logger="tonearm.outbox"),
+        counts("tonearm_answers_total", way=way),
+        counts("tonearm_answers_lost_total", lost),
+    ):
         assert await world.outbox().deliver(owed) == way
     (left,) = [record for record in caplog.records if record.message == "An answer left the outbox"]
     assert left.levelno == level
@@ -402,8 +408,9 @@ async def test_a_name_whose_record_is_gone_leaves_with_a_word(world: World, capl
     gone, other = await world.owe(), await world.owe()
     await world.redis.delete(keys.record(SHARD, gone.job))
     world.clock.ahead_ms = 5_000
-    async with running(world.outbox().run()):
-        assert await next_of(world.confirmed) == other.job
+    with counts("tonearm_answers_total", way="expired"), counts("tonearm_answers_lost_total"):
+        async with running(world.outbox().run()):
+            assert await next_of(world.confirmed) == other.job
     assert await world.redis.zscore(keys.outbox(SHARD), gone.job) is None
     (said,) = [record for record in caplog.records if "no record" in record.message]
     assert said.context == {"job": gone.job}  # type: ignore[attr-defined]
