@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-312 chaos check api-check api-document deploy-check lambda-zip lambda-check diagrams env-example format lock clean
+.PHONY: help setup demo test test-312 chaos check api-check api-document deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -73,14 +73,18 @@ api-document: .venv/installed ## write what the API serves from docs/api/openapi
 deploy-check: .venv/installed ## Kubernetes' manifests, images and compose, as far as they can be judged without running them
 	@$(BIN)/python .ci/deploy_check.py
 
+docs-check: .venv/installed ## links, diagrams, the runbook, and what the pages tell to type; needs npm and Chromium    [ARGS=--quick]
+	@$(BIN)/python .ci/docs_check.py $(ARGS)
+
 lambda-zip: .venv/installed ## the archives of the functions on AWS Lambda, in var/lambda; needs Python 3.12
 	@$(BIN)/python .ci/lambda_archive.py $(ARGS)
 
 lambda-check: .venv/installed ## the functions and stores on AWS, without AWS; needs Go, npm and Python 3.12    [ARGS="--processes 21"]
 	@PYTHONPATH=.ci $(BIN)/python -m tests.lambda_check $(ARGS)
 
-diagrams: .venv/installed ## write the diagrams that are made from the code
+diagrams: .venv/installed ## write the diagrams that are made from the code, and all into the page that shows them
 	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd
+	@$(BIN)/python .ci/docs_diagrams.py
 
 env-example: .venv/installed ## write .env.example from the settings module
 	@$(BIN)/python .ci/env_example.py
