@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-312 chaos check api-check api-document deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
+.PHONY: help setup demo test test-312 chaos cluster check api-check api-document deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -45,6 +45,9 @@ endif
 
 chaos: .venv/installed ## break a whole Tonearm on purpose; promises 5 to 8    [LONG=1 SEED=7 ARGS="--part jobs"]
 	@$(BIN)/python -m tests.chaos $(if $(LONG),--long) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+cluster: .venv/installed ## all of it on a real Kubernetes with Knative; docs/operations/deploy.md    [ARGS="--row play"]
+	@$(BIN)/python -m tests.cluster $(ARGS)
 
 check: .venv/installed ## format, lint, types, borders between the rooms, the lock
 	@status=0; \
