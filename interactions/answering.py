@@ -7,16 +7,19 @@ or a killed process cost a deferral, and the voice node edits the answer in.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from interactions.discord import respond
 from interactions.memory import Memory
-from interactions.replies import ReplyPath
 from tonearm.errors import RedisAway
 from tonearm.jobs.errand import AnyJob
 from tonearm.jobs.job import decode_answer
 from tonearm.redis.client import HOT_TIMEOUT
+
+if TYPE_CHECKING:
+    from interactions.replies import ReplyPath
 
 WAIT_UNTIL_MS = 2_200
 """Age of an interaction (by its id) until which its answer is waited for. Discord's token is void at 3,000."""

@@ -24,7 +24,7 @@ from interactions.memory import Memory
 from interactions.reply_lists import ReplyLists
 from tonearm import settings as tonearm_settings
 from tonearm.aws import emf
-from tonearm.redis.kept import connect_kept
+from tonearm.redis.lean import connect_lean
 from tonearm.settings import Settings
 from tonearm.telemetry import set_up_logging
 
@@ -45,7 +45,7 @@ PATH = "/interactions"
 
 def make_handler(settings: Settings, clock: Callable[[], float] = time.time) -> Handler:
     """What Lambda calls with each event of a Function URL. ``clock`` tells the time in seconds since 1970."""
-    client = connect_kept(settings.redis_url)
+    client = connect_lean(settings.redis_url)
     memory = Memory(client, settings.shard_count, lambda error: LOG.critical("%s", error))
     replies = ReplyLists(client, settings.shard_count)
     handling = CommandHandling(catalogue(), memory, replies, inline_reply_ms=settings.inline_reply_ms, clock=clock)

@@ -54,6 +54,9 @@ def pong(event: dict[str, Any]) -> dict[str, Any] | None:
 
 @cache
 def _whatever_comes() -> Handler:
+    from tonearm.late_import import import_late
+
+    import_late("redis")
     from interactions.aws_asgi import NEEDED, load_settings, make_handler
 
     return make_handler(load_settings(NEEDED))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interactions.answering import VOID_AFTER_MS, Answering
 from interactions.commands import Catalogue
@@ -16,7 +16,6 @@ from interactions.discord.decode import Interaction, ModalSubmitted
 from interactions.discord.endpoint import Handled, problem
 from interactions.discord.route import Target, label, route
 from interactions.memory import Memory
-from interactions.replies import ReplyPath
 from tonearm.discord.snowflake import made_ms
 from tonearm.errors import Away, InvalidInteraction, Refused
 from tonearm.jobs.errand import AnyErrand, AnyJob, ErrandJob
@@ -24,6 +23,9 @@ from tonearm.jobs.job import Job, Reply
 from tonearm.music.actions import AnyAction
 from tonearm.sentences import Sentence
 from tonearm.telemetry import context
+
+if TYPE_CHECKING:
+    from interactions.replies import ReplyPath
 
 LOG = logging.getLogger("tonearm.interactions")
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
-import redis.asyncio as aioredis
 import redis.exceptions
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from tonearm.redis import keys
-from tonearm.redis.prompt import prompt
+
+if TYPE_CHECKING:
+    import redis.asyncio as aioredis
 
 HOT_TIMEOUT = 0.4
 """Seconds. The most that the HTTP side waits for Redis, once, so that a sentence is still in time."""
@@ -23,7 +21,7 @@ FAILURES = (redis.exceptions.RedisError, OSError, TimeoutError)
 Refusal = redis.exceptions.ResponseError
 """What a call raises when Redis is there and refuses."""
 
-Client = aioredis.Redis
+Client: TypeAlias = "aioredis.Redis"
 """What the rest of the code is written against."""
 
 
@@ -34,6 +32,13 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
     ``url`` is ``redis://``, ``unix://`` or ``redis+cluster://``, and with TLS ``rediss://`` or ``rediss+cluster://``.
     The pool belongs to the event loop in which it is first used.
     """
+    import redis.asyncio as aioredis  # a function that was just started has no time for it
+    from redis.asyncio.connection import parse_url
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    from tonearm.redis.prompt import prompt
+
     no_retry = Retry(NoBackoff(), 0)
     if is_cluster(url):
         from tonearm.redis.cluster import ClusterClient

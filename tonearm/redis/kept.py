@@ -18,10 +18,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tonearm.redis.client import Client, connect, is_cluster
+from tonearm.redis.lean import TRUSTED_FOR_S
 from tonearm.redis.prompt import prompt
-
-TRUSTED_FOR_S = 60.0
-"""Seconds of rest. AWS' networks forget a connection after 350 s (Amazon EC2, *Idle connection tracking timeout*)."""
 
 
 def connect_kept(url: str) -> Client:

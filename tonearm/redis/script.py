@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -16,8 +16,10 @@ class Script:
     """A script of this package, called by its hash and loaded where a server does not know it yet."""
 
     def __init__(self, name: str) -> None:
-        self.source = files("tonearm.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        source = get_data("tonearm.redis", f"lua/{name}.lua")
+        assert source is not None
+        self.source = source.decode()
+        self.sha = hashlib.sha1(source, usedforsecurity=False).hexdigest()
 
     async def __call__(self, client: Client, keys: Sequence[str], args: Sequence[str | bytes | int | float]) -> Any:
         """What the script returns.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -68,8 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
         return "Settings(...)"
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """One declared setting. ``parse`` raises ``ValueError`` with what is wrong, as the rest of a sentence."""
 
     name: str

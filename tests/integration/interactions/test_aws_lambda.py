@@ -12,10 +12,10 @@ import pytest
 from interactions.aws_asgi import DEFAULTS, make_handler
 from tests.chaos.proxies import Proxy
 from tests.support.interactions.function import Function, event, signed_event
-from tests.support.interactions.signed import command, interaction, settings, sign
+from tests.support.interactions.signed import KEY, command, interaction, settings, sign
 from tests.support.interactions.stub_node import answer
 from tonearm.redis import keys
-from tonearm.redis.kept import TRUSTED_FOR_S, connect_kept
+from tonearm.redis.lean import TRUSTED_FOR_S, connect_lean
 
 EPHEMERAL = 64
 JSON = "application/json"
@@ -27,14 +27,14 @@ def function(monkeypatch):
     started, clients = [], []
 
     def connect(url):
-        clients.append(connect_kept(url))
+        clients.append(connect_lean(url))
         return clients[-1]
 
     def start(url: str, **others) -> Function:
         started.append(Function(lambda: make_handler(settings(url, **{"inline_reply_ms": 300, **others}))))
         return started[-1]
 
-    monkeypatch.setattr("interactions.aws_asgi.connect_kept", connect)
+    monkeypatch.setattr("interactions.aws_asgi.connect_lean", connect)
     yield start
     (one,) = started
     left = one.left()
@@ -46,27 +46,47 @@ def said(response):
     return json.loads(response["body"])
 
 
-async def test_a_ping_is_answered_without_a_client_or_a_catalogue():
+async def new_process(sent: dict, heavy: set[str], redis_url: str = "redis://127.0.0.1:1") -> list:
+    """What a function that was just started answers to an event, and what it has imported then of ``heavy``."""
     code = (
         "import json, sys, interactions.aws_lambda as it\n"
-        "answer = it.handler(json.loads(sys.argv[1]), None)\n"
-        "heavy = {'asyncio', 'mangum', 'msgspec', 'redis', 'starlette', 'prometheus_client', 'interactions.commands'}\n"
-        "print(json.dumps([answer['statusCode'], answer['body'], sorted(heavy & set(sys.modules))]))\n"
+        "sent, heavy = map(json.loads, sys.argv[1:])\n"
+        "answer = it.handler(sent, None)\n"
+        "print()\n"
+        "print(json.dumps([answer['statusCode'], answer['body'], sorted(set(heavy) & set(sys.modules))]))\n"
     )
     environ = {
         "AWS_LAMBDA_FUNCTION_NAME": "tonearm-test-interactions",
         "TONEARM_DISCORD_APPLICATION_ID": "1",
-        "TONEARM_DISCORD_PUBLIC_KEY": "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8",
-        "TONEARM_REDIS_URL": "redis://127.0.0.1:1",
+        "TONEARM_DISCORD_PUBLIC_KEY": KEY.verify_key.encode().hex(),
+        "TONEARM_REDIS_URL": redis_url,
+        "TONEARM_INLINE_REPLY_MS": "0",
     }
     started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, json.dumps(signed_event(interaction(1)))),
+        *(sys.executable, "-c", code, json.dumps(sent), json.dumps(sorted(heavy))),
         env=environ,
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(30):
         out, _ = await started.communicate()
-    assert json.loads(out) == [200, '{"type":1}', []]
+    return json.loads(out.splitlines()[-1])
+
+
+async def test_a_ping_is_answered_without_a_client_or_a_catalogue():
+    heavy = {"asyncio", "mangum", "msgspec", "redis", "starlette", "prometheus_client", "interactions.commands"}
+    assert await new_process(signed_event(interaction(1)), heavy) == [200, '{"type":1}', []]
+
+
+async def test_a_command_in_a_new_process_imports_no_more_than_it_needs(redis_url, node):
+    heavy = {
+        *("redis.asyncio", "redis.client", "redis.connection", "prometheus_client", "starlette", "aiohttp"),
+        *("importlib.metadata", "importlib.resources", "dataclasses", "zipfile", "tempfile", "email", "http.client"),
+        *("opentelemetry", "aioboto3", "botocore"),
+    }
+    sent = signed_event(command("play", query="anything"))
+    assert await new_process(sent, heavy, redis_url) == [200, '{"type":5}', []]
+    _, job = await node.take()
+    assert job.action.query == "anything"
 
 
 async def test_a_bad_signature_another_path_and_another_method_are_refused(function):
@@ -159,7 +179,7 @@ async def test_a_connection_that_died_without_a_word_is_not_trusted_after_a_rest
         await asyncio.gather(called(signed_event(command("pause"))), node.do_one())
         proxy.forget()
         rested = SimpleNamespace(time=lambda: time.time() + TRUSTED_FOR_S)
-        monkeypatch.setattr("tonearm.redis.kept.time", rested)
+        monkeypatch.setattr("tonearm.redis.lean.time", rested)
         response, _ = await asyncio.gather(called(signed_event(command("pause"))), node.do_one(answer("made anew")))
         assert "made anew" in response["body"]
 
