@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-312 chaos cluster check api-check api-document deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
+.PHONY: help setup demo test test-312 chaos cluster check api-check api-document dashboards dashboards-check deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(foreach version,python3.11 python3.12 python3.13 python3
 OTHER ?= $(shell prefix=$$(pyenv prefix 3.12 2>/dev/null) && echo "$$prefix/bin/python3.12" || command -v python3.12)
 BIN := .venv/bin
 PACKAGES := tonearm interactions voice_nodes playground
-CODE := $(PACKAGES) tests .ci
+CODE := $(PACKAGES) monitoring tests .ci
 COVERAGE := var/coverage
 ARGS ?=
 UPGRADE ?=
@@ -19,7 +19,7 @@ LONG ?=
 SEED ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## install everything into .venv, as the other targets do when needed
 
@@ -78,6 +78,12 @@ deploy-check: .venv/installed ## Kubernetes' manifests, images and compose, as f
 
 docs-check: .venv/installed ## links, diagrams, the runbook, and what the pages tell to type; needs npm and Chromium    [ARGS=--quick]
 	@$(BIN)/python .ci/docs_check.py $(ARGS)
+
+dashboards: .venv/installed ## write Grafana's dashboards from monitoring/grafana/
+	@$(BIN)/python -m monitoring.grafana
+
+dashboards-check: .venv/installed ## the dashboards: in order, and with data from a loaded system; needs Prometheus    [ARGS=--write-docs]
+	@$(BIN)/python -m tests.dashboards_check $(ARGS)
 
 lambda-zip: .venv/installed ## the archives of the functions on AWS Lambda, in var/lambda; needs Python 3.12
 	@$(BIN)/python .ci/lambda_archive.py $(ARGS)

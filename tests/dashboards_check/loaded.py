@@ -1,0 +1,265 @@
+"""A Tonearm that is in use: people listen, scripts ask, plans are sold, and something breaks now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from playground.library import tone
+from playground.system import System
+from playground.twin.seen import Unanswered
+from tests.chaos.rooms import Room, open_rooms
+from tests.dashboards_check.prometheus import Prometheus
+from tests.support.api.serving import ALL_SCOPES, Caller
+from tonearm.child_logs import LogFolder
+from tonearm.postgres.api_keys import create_key
+from tonearm.postgres.pool import Pool
+from tonearm.supervisor import Event, EventKind
+
+SHARDS = 2
+ROOMS = 6
+SETTINGS = {"SHARD_COUNT": str(SHARDS), "REBALANCE_AFTER": "5"}
+STATS_SECONDS = 5
+"""How often the audio nodes tell their figures here."""
+SEEN_SECONDS = 45.0
+"""For anything to be seen, on a busy machine."""
+PACE = 0.7
+"""Seconds between two things that the people of one room do: what makes the load, not what waits for it."""
+TITLES = ("one", "two", "three")
+TORN = "torn"
+
+JOBS = {"interactions": "interactions", "api": "api", "worker": "worker", "voice-node": "voice-node"}
+
+
+class Loaded(System):
+    """The system, with audio nodes that tell their figures more often."""
+
+    def audio_node_argv(self, voice_ca: str) -> tuple[str, ...]:
+        return (*super().audio_node_argv(voice_ca), "--stats-seconds", str(STATS_SECONDS))
+
+
+def make_music(folder: Path) -> None:
+    """Three long tones, and a file that can't be decoded."""
+    folder.mkdir(parents=True)
+    for number, title in enumerate(TITLES):
+        tone(folder / f"{title}.webm", 440.0 + 110 * number, 60)
+    (folder / f"{TORN}.mp3").write_bytes(b"ID3\x04" + bytes(range(256)) * 40)
+
+
+@asynccontextmanager
+async def running(folder: Path, prometheus: Prometheus) -> AsyncIterator[Loaded]:
+    """All processes, two voice nodes and two audio nodes among them; each of their lives is scraped.
+
+    Raises:
+        StartFailed: one did not come up.
+    """
+
+    def on_event(event: Event) -> None:
+        job = event.name if event.name in JOBS else event.name.rpartition("-")[0]
+        if event.kind is EventKind.READY and job in JOBS:
+            prometheus.targets.set(job, event.name, str(event.ready["url"]))
+
+    await asyncio.to_thread(make_music, folder / "music")
+    with LogFolder(folder / "logs") as log:
+        system = Loaded(
+            folder,
+            library=folder / "music",
+            settings=SETTINGS,
+            audio_nodes=2,
+            premium=True,
+            on_event=on_event,
+            log=log,
+        )
+        async with system:
+            await system.start_voice_node("voice-node-2")
+            yield system
+
+
+class Load:
+    """What happens to it."""
+
+    def __init__(self, system: Loaded, prometheus: Prometheus, say: Callable[[str], None]) -> None:
+        self._system = system
+        self._prometheus = prometheus
+        self._say = say
+        self._rooms: list[Room] = []
+        self.unseen: list[str] = []
+        """What was made to happen and never counted."""
+
+    async def run(self, enough: Callable[[], Awaitable[bool]], within: float) -> None:
+        """People use it, and each rare event happens, until ``enough`` says so or ``within`` seconds are over."""
+        self._rooms = await open_rooms(self._system.twin, ROOMS, SHARDS, people=2)
+        async with asyncio.TaskGroup() as group:
+            people = [group.create_task(self._listen(room), name=f"room {room.guild.id}") for room in self._rooms]
+            people.append(group.create_task(self._ask_the_api(), name="api"))
+            await self._rare_events()
+            await self._go_on(enough, within)
+            for task in people:
+                task.cancel()
+
+    async def _go_on(self, enough: Callable[[], Awaitable[bool]], within: float) -> None:
+        try:
+            async with asyncio.timeout(within):
+                while not await enough():  # noqa: ASYNC110 - Prometheus tells nobody of a new sample
+                    await asyncio.sleep(1)
+        except TimeoutError:
+            self._say(f"not all panels have data after {within:g} s more")
+
+    # People.
+
+    async def _listen(self, room: Room) -> None:
+        """Somebody does one thing after the other, for ever; who is refused or not understood goes on."""
+        doings: tuple[tuple[str, dict[str, str | int]], ...] = (
+            ("play", {"query": TITLES[0]}),
+            ("play", {"query": TITLES[1]}),
+            ("nowplaying", {}),
+            ("pause", {}),
+            ("resume", {}),
+            ("volume", {"percent": 80}),
+            ("queue", {}),
+            ("play", {"query": TITLES[2]}),
+            ("skip", {}),
+            ("skip", {}),
+            ("help", {}),
+            ("stop", {}),
+        )
+        for number, (name, options) in enumerate(itertools.cycle(doings)):
+            with suppress(Unanswered):  # what broke on purpose can cost an answer; the panels are to show it
+                await room.ask(name, number % 2, within=20, **options)
+            await asyncio.sleep(PACE)
+
+    # Scripts.
+
+    async def _ask_the_api(self) -> None:
+        async with self._caller() as caller:
+            for number in itertools.count():
+                guild = f"/guilds/{self._rooms[number % ROOMS].guild.id}"
+                for path in (
+                    f"{guild}/player",
+                    f"{guild}/settings",
+                    f"{guild}/subscription",
+                    "/plans",
+                    "/guilds/1/queue",
+                ):
+                    await caller.get(path)
+                    await asyncio.sleep(PACE / 5)
+
+    @asynccontextmanager
+    async def _caller(self) -> AsyncIterator[Caller]:
+        async with (
+            Pool(self._system.environ["TONEARM_DATABASE_URL"], timeout=10) as pool,
+            httpx.AsyncClient(base_url=self._system.api_url, timeout=20) as http,
+        ):
+            made = await create_key(pool, "check", ALL_SCOPES, now=datetime.now(UTC))
+            yield Caller(http, made.secret)
+
+    # What is rare.
+
+    async def _rare_events(self) -> None:
+        for event in (
+            self._bad_signatures,
+            self._too_many,
+            self._sales,
+            self._deletions,
+            self._broken_tracks,
+            self._voice_closed,
+            self._database_away,
+            self._audio_node_killed,
+            self._voice_node_killed,
+        ):
+            name = event.__name__.strip("_").replace("_", " ")
+            try:
+                await event()
+                self._say(name)
+            except TimeoutError as error:
+                self.unseen.append(f"{name}: {error}")
+                self._say(self.unseen[-1])
+
+    async def _counted(self, expr: str, why: str) -> None:
+        await self._prometheus.until(expr, time.time, SEEN_SECONDS, why)
+
+    async def _bad_signatures(self) -> None:
+        """At both addresses that Discord signs for."""
+        twin = self._system.twin
+        body = b'{"type":1,"id":"1","application_id":"1","token":"t","version":1}'
+        headers = [*await twin.sign(body), ("Content-Type", "application/json")]
+        for _ in range(3):
+            await twin.send_raw(body + b" ", headers)
+        async with httpx.AsyncClient(base_url=self._system.api_url, timeout=10) as http:
+            for _ in range(3):
+                await http.post("/webhook-events", content=body + b" ", headers=dict(headers))
+        await self._counted("tonearm_signatures_refused_total > 0", "a bad signature")
+        await self._counted('tonearm_webhook_receipts_total{outcome="refused"} > 0', "a refused webhook")
+
+    async def _too_many(self) -> None:
+        room = self._rooms[0]
+        for _ in range(2):
+            await asyncio.gather(*(room.say("pause") for _ in range(14)))
+        await self._counted('tonearm_limited_total{limiter="user"} > 0', "a refusal of the limiter")
+
+    async def _sales(self) -> None:
+        """A trial that is paid for, and an entitlement that begins and ends."""
+        twin, sku = self._system.twin, self._system.skus["premium"]
+        async with self._caller() as caller:
+            for number, room in enumerate(self._rooms[:2]):
+                guild = f"/guilds/{room.guild.id}/subscription"
+                await caller.post(f"{guild}/trial", {"user_id": str(room.people[0].id)})
+                if number:
+                    await caller.post(guild, {"plan": "premium"})
+        for room in self._rooms[2:4]:
+            bought = await twin.create_entitlement(sku, guild=room.guild.id)
+        await self._counted("tonearm_receipt_lag_seconds_count > 1", "a webhook that was acted on")
+        await twin.change_entitlement(str(bought["id"]), deleted=True)
+        await self._counted('tonearm_subscription_events_total{kind="activate"} > 0', "a subscription")
+
+    async def _deletions(self) -> None:
+        async with self._caller() as caller:
+            await caller.post(f"/guilds/{self._rooms[-1].guild.id}/deletions", {})
+        await self._counted("tonearm_guild_tasks_total > 0", "a deletion")
+
+    async def _broken_tracks(self) -> None:
+        for room in self._rooms[:3]:
+            await (await room.say("play", 1, query=TORN)).refresh()
+            await room.say("skip", 1)
+        await self._counted("tonearm_track_errors_total > 0", "a track that broke")
+
+    async def _voice_closed(self) -> None:
+        async def playing(room: Room) -> bool:
+            return await room.guild.bot_voice_state() is not None
+
+        for room in [room for room in self._rooms if await playing(room)][:3]:
+            await room.guild.close_voice(4006)
+        await self._counted("tonearm_voice_rejoins_total > 0", "a voice connection made anew")
+
+    async def _database_away(self) -> None:
+        """A table that somebody holds: who asks for it waits in vain."""
+        connection = await asyncpg.connect(self._system.environ["TONEARM_DATABASE_URL"])
+        try:
+            async with connection.transaction():
+                await connection.execute("lock table grants in access exclusive mode")
+                await self._counted("tonearm_database_failures_total > 0", "a call that PostgreSQL did not do")
+        finally:
+            await connection.close()
+
+    async def _audio_node_killed(self) -> None:
+        """Both, the second once the first is back: wherever players are, some have to move."""
+        for name in self._system.audio_urls:
+            await self._system.supervisor.kill(name)
+            await self._counted("max by (node) (tonearm_lavalink_up) < 1", "a Lavalink that is down")
+            await self._counted("min(max by (node) (tonearm_lavalink_up)) > 0", "a Lavalink that is back")
+        await self._counted("tonearm_lavalink_moves_total > 0", "a player that moved")
+
+    async def _voice_node_killed(self) -> None:
+        """The other one takes over; it is started again, and gets its part of the shards back."""
+        before = "sum(tonearm_takeover_seconds_count)"
+        await self._system.supervisor.kill("voice-node")
+        await self._counted(f"{before} > 0", "a takeover")
+        await self._counted('max(tonearm_shards{state="ownerless"}) == 0', "an owner for each shard")
