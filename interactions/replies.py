@@ -10,20 +10,16 @@ import logging
 import secrets
 from typing import Protocol
 
-from redis.asyncio.client import PubSub
-
 from interactions.memory import Memory
 from tonearm.errors import RedisAway, Refused
 from tonearm.jobs.errand import AnyJob
 from tonearm.redis import keys
-from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
+from tonearm.redis.client import FAILURES, Client
+from tonearm.redis.hearing import listen
 from tonearm.telemetry import context
 
 LOG = logging.getLogger("tonearm.interactions")
 
-CONNECT_TIMEOUT = 2.0
-PING_EVERY = 5.0
-"""Seconds between two questions whether Redis is there; it is not when nothing came in between."""
 RECONNECT_AFTER = (0.1, 0.25, 0.5, 1.0)
 """Seconds to wait before each further try; the last one is kept."""
 
@@ -64,8 +60,8 @@ class Replies:
         self._memory = memory
         self._waiting: dict[bytes, list[asyncio.Future[bytes | None]]] = {}
         self._listening = asyncio.Event()
-        self._heard = False
-        """Whether anything came since the last question."""
+        self._tries = 0
+        """How often in a row it was tried in vain."""
 
     @property
     def listening(self) -> bool:
@@ -89,53 +85,26 @@ class Replies:
 
     async def run(self) -> None:
         """Keeps the subscription until it is cancelled, or until this process may not go on."""
-        tries = 0
         while True:
             try:
                 await self._memory.check_shard_count()
-                await self._listen()
+                await listen(
+                    self._redis, self.to, on_begin=self._begin, on_message=lambda _, message: self.hear(message)
+                )
             except Refused:
                 return
             except (*FAILURES, RedisAway) as error:
-                tries = 0 if self._heard else tries + 1
-                self._heard = False
                 LOG.warning("I can't hear answers: deferring", extra=context(error=repr(error)))
             except Exception:  # what nobody expected must not end the hearing for good
-                tries += 1
                 LOG.exception("I can't hear answers: deferring")
-            await asyncio.sleep(RECONNECT_AFTER[min(tries, len(RECONNECT_AFTER) - 1)])
+            finally:
+                self._listening.clear()
+            await asyncio.sleep(RECONNECT_AFTER[min(self._tries, len(RECONNECT_AFTER) - 1)])
+            self._tries += 1
 
-    async def _listen(self) -> None:
-        """Subscribes and hears; ends by raising what Redis' failure raises."""
-        pubsub = self._redis.pubsub()
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await pubsub.subscribe(self.to)
-                await pubsub.parse_response(block=True)  # that the subscription stands
-            self._heard = True
-            self._listening.set()
-            while True:
-                await self._hear_for(pubsub, PING_EVERY)
-                if not self._heard:
-                    raise TimeoutError("the subscription is silent")
-                self._heard = False
-                async with asyncio.timeout(HOT_TIMEOUT):
-                    await pubsub.ping()
-        finally:
-            self._listening.clear()
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
-
-    async def _hear_for(self, pubsub: PubSub, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds) as period:
-                while True:
-                    message = await pubsub.parse_response(block=True)
-                    self._heard = True
-                    if isinstance(message, list) and message[0] == b"message":
-                        self.hear(message[2])
-        except TimeoutError:
-            if not period.expired():
-                raise
+    def _begin(self) -> None:
+        self._tries = 0
+        self._listening.set()
 
 
 class _Heard:

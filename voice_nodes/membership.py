@@ -12,12 +12,11 @@ import random
 import time
 from collections.abc import Callable
 
-from redis.asyncio.client import PubSub
-
 from tonearm import __version__
 from tonearm.backoff import Backoff
 from tonearm.redis import keys, lease, members
 from tonearm.redis.client import FAILURES, Client, now_ms
+from tonearm.redis.hearing import listen
 from tonearm.redis.members import Member
 from tonearm.telemetry import HANDOVERS, LOG, MEMBERS, context
 from voice_nodes.lease import Lease
@@ -35,11 +34,6 @@ SILENT = 5.0
 PATIENCE = 3.0
 """Seconds for which nothing is taken after Redis was away for so long that leases ran out: whoever had them goes on
 with what it has, and so comes first."""
-
-LISTEN_TIMEOUT = 2.0
-"""Seconds that Redis may take to begin a subscription, or to answer a ping on it."""
-
-PING_EVERY = 5.0
 
 LEAVE_TIMEOUT = 1.0
 """Seconds that saying good-bye may take."""
@@ -233,33 +227,13 @@ class Membership:
             await backoff.wait()
 
     async def _listen(self, backoff: Backoff) -> None:
-        pubsub = self._client.pubsub()
-        try:
-            async with asyncio.timeout(LISTEN_TIMEOUT):
-                await pubsub.subscribe(keys.LEASES, keys.NODES)
+        def begin() -> None:
+            backoff.reset()
             self._wake.set()
-            while True:
-                if not await self._hear_for(pubsub, PING_EVERY):
-                    raise TimeoutError("the subscription is silent")
-                backoff.reset()
-                async with asyncio.timeout(LISTEN_TIMEOUT):
-                    await pubsub.ping()
-        finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def _hear_for(self, pubsub: PubSub, seconds: float) -> bool:
-        """Whether anything came."""
-        heard = False
-        try:
-            async with asyncio.timeout(seconds) as period:
-                while True:
-                    message = await pubsub.parse_response(block=True)
-                    heard = True
-                    if isinstance(message, list) and message[0] == b"message":
-                        if message[1] == keys.LEASES.encode():
-                            self._freed.add(int(message[2]))
-                        self._wake.set()
-        except TimeoutError:
-            if not period.expired():
-                raise
-        return heard
+        await listen(self._client, keys.LEASES, keys.NODES, on_begin=begin, on_message=self._hear)
+
+    def _hear(self, channel: bytes, message: bytes) -> None:
+        if channel == keys.LEASES.encode():
+            self._freed.add(int(message))
+        self._wake.set()

@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 from redis.asyncio.client import PubSub
 
-from tonearm.redis.client import FAILURES, HOT_TIMEOUT, Client
+from tonearm.redis.client import FAILURES, Client
 from tonearm.telemetry import LOG
+
+LISTEN_TIMEOUT = 2.0
+"""Seconds that Redis may take to begin a subscription, or to answer a ping on it."""
 
 PING_EVERY = 5.0
 """Seconds between two questions whether the subscription stands."""
@@ -24,47 +27,51 @@ async def hear(
     whatever was published before was not heard."""
     while True:
         try:
-            await _Ear(redis, on_message).listen(channel, on_begin)
+            await listen(redis, channel, on_begin=on_begin, on_message=lambda _, message: on_message(message))
         except FAILURES as error:
             LOG.warning("What is published on %s can't be heard: %r", channel, error)
         await asyncio.sleep(RECONNECT_AFTER)
 
 
-class _Ear:
-    """One subscription."""
+async def listen(
+    redis: Client, *channels: str, on_begin: Callable[[], None], on_message: Callable[[bytes, bytes], None]
+) -> None:
+    """Hear by one subscription, for as long as it stands: ``on_message`` is given the channel and the message.
 
-    def __init__(self, redis: Client, on_message: Callable[[bytes], None]) -> None:
-        self._pubsub = redis.pubsub()
-        self._on_message = on_message
-        self._heard = False
-
-    async def listen(self, channel: str, on_begin: Callable[[], None]) -> None:
-        """Ends by raising what Redis' failure raises."""
-        pubsub = self._pubsub
-        try:
-            async with asyncio.timeout(HOT_TIMEOUT * 5):
-                await pubsub.subscribe(channel)
+    Raises:
+        TimeoutError: nothing was heard, not even the answer to a ping.
+        redis.exceptions.RedisError, OSError: whatever else ended it. It never ends without an error.
+    """
+    pubsub = redis.pubsub()
+    try:
+        async with asyncio.timeout(LISTEN_TIMEOUT):
+            await pubsub.subscribe(*channels)
+            for _ in channels:
                 await pubsub.parse_response(block=True)  # that the subscription stands
-            on_begin()
-            while True:
-                self._heard = False
-                await self._hear_for(pubsub, PING_EVERY)
-                self._heard = False
+        on_begin()
+        while True:
+            await _hear_for(pubsub, PING_EVERY, on_message)
+            async with asyncio.timeout(LISTEN_TIMEOUT):
                 await pubsub.ping()
-                await self._hear_for(pubsub, HOT_TIMEOUT)
-                if not self._heard:
-                    raise TimeoutError("the subscription is silent")
-        finally:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            if not await _hear_for(pubsub, LISTEN_TIMEOUT, on_message, most=1):
+                raise TimeoutError("the subscription is silent")
+    finally:
+        await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def _hear_for(self, pubsub: PubSub, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds) as period:
-                while True:
-                    message = await pubsub.parse_response(block=True)
-                    self._heard = True
-                    if isinstance(message, list) and message[0] == b"message":
-                        self._on_message(message[2])
-        except TimeoutError:
-            if not period.expired():
-                raise
+
+async def _hear_for(
+    pubsub: PubSub, seconds: float, on_message: Callable[[bytes, bytes], None], *, most: int | None = None
+) -> int:
+    """How many came in so many seconds; at ``most`` of them it ends."""
+    heard = 0
+    try:
+        async with asyncio.timeout(seconds) as period:
+            while heard != most:
+                message = await pubsub.parse_response(block=True)
+                heard += 1
+                if isinstance(message, list) and message[0] == b"message":
+                    on_message(message[1], message[2])
+    except TimeoutError:
+        if not period.expired():
+            raise
+    return heard

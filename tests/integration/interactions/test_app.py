@@ -155,7 +155,7 @@ async def test_while_no_answer_could_be_heard_it_is_deferred_at_once(redis_url, 
 
 
 async def test_a_lost_publication_is_claimed_at_the_end_of_the_window(redis_url, node, serving, redis_client):
-    async with serving(redis_url, inline_reply_ms=60) as http:
+    async with serving(redis_url, inline_reply_ms=600) as http:
         http.app.state.replies.hear = lambda message: None
         response, _ = await sent_and_done(http, node, command("pause"), answer("claimed"))
         assert text_of(response) == "claimed"
