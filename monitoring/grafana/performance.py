@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana.board import NEUTRAL, Board, Kind, Panel, Row, Unit, falling, rising
-from monitoring.grafana.promql import Query, burn, quantile, quantiles, rate, within
+from monitoring.grafana.promql import ANSWERED, AUDIBLE, Query, burn, kept, quantile, quantiles, rate
 
 ANSWER, SOUND = "tonearm_answer_seconds", "tonearm_sound_seconds"
 
@@ -17,8 +17,8 @@ PROMISES = Row(
             about="Promise: 99.9 %. Here over windows of 5 minutes: a short dip costs little, see the budget.",
             unit=Unit.SHARE,
             decimals=2,
-            queries=(Query(within(3, ANSWER, window="5m"), "answered"),),
-            steps=falling(good=0.999, warn=0.995),
+            queries=(Query(kept("answers", "5m"), "answered"),),
+            steps=falling(good=ANSWERED, warn=0.995),
         ),
         Panel(
             id=102,
@@ -26,8 +26,8 @@ PROMISES = Row(
             about="Promise: 99.5 %. Here over windows of 5 minutes.",
             unit=Unit.SHARE,
             decimals=2,
-            queries=(Query(within(5, SOUND, window="5m"), "audible"),),
-            steps=falling(good=0.995, warn=0.98),
+            queries=(Query(kept("plays", "5m"), "audible"),),
+            steps=falling(good=AUDIBLE, warn=0.98),
         ),
         Panel(
             id=103,
@@ -37,8 +37,8 @@ PROMISES = Row(
             unit=Unit.COUNT,
             decimals=1,
             queries=(
-                Query(burn(0.999, 3, ANSWER, window="1h"), "answered within 3 s"),
-                Query(burn(0.995, 5, SOUND, window="1h"), "audible within 5 s"),
+                Query(burn("answers", ANSWERED, "1h"), "answered within 3 s"),
+                Query(burn("plays", AUDIBLE, "1h"), "audible within 5 s"),
             ),
             steps=rising(warn=1, bad=14.4),
         ),

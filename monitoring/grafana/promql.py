@@ -13,6 +13,9 @@ RATE = "$__rate_interval"
 SHOWN = "$__range"
 """The time that the dashboard shows."""
 
+ANSWERED, AUDIBLE = 0.999, 0.995
+"""The two promises: shares of answers within 3 s, and of /play that are heard within 5 s."""
+
 UP = ((0, "down"), (1, "up"))
 
 
@@ -47,15 +50,14 @@ def quantile(share: float, histogram: str, *by: str, window: str = RATE) -> str:
     return f"histogram_quantile({share:g}, {rate(f'{histogram}_bucket', 'le', *by, window=window)})"
 
 
-def within(seconds: float, histogram: str, *, window: str) -> str:
-    """The share of all observations that were not above a bucket's bound."""
-    good = rate(f"{histogram}_bucket", where=f'le="{float(seconds)}"', window=window)
-    return f"{good} / {rate(f'{histogram}_count', window=window)}"
+def kept(promise: str, window: str) -> str:
+    """The share for which a promise was kept, as monitoring/prometheus/recording.yml counts it for the alerts."""
+    return f"1 - tonearm:{promise}_bad:ratio{window}"
 
 
-def burn(objective: float, seconds: float, histogram: str, *, window: str) -> str:
+def burn(promise: str, objective: float, window: str) -> str:
     """How many times as fast as it may be the budget of errors is used up; 1 uses up all of it, and no more."""
-    return f"(1 - {within(seconds, histogram, window=window)}) / (1 - {objective:g})"
+    return f"tonearm:{promise}_bad:ratio{window} / (1 - {objective:g})"
 
 
 def watched(metric: str, *by: str, where: str = "") -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from monitoring.grafana.board import Board
 
-PAGE = Path("docs/operations/dashboards.md")
+PAGE = Path(__file__).parents[2] / "docs/operations/dashboards.md"
 PICTURES = PAGE.parent / "dashboards"
 
 HEAD = """\

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from playground.system import free_port
+from tests.dashboards_check.rules import RECORDING
 from tonearm.child import spawn
 from tonearm.errors import StartFailed
 
@@ -151,7 +152,8 @@ async def running(folder: Path) -> AsyncIterator[Prometheus]:
 
 def _write_settings(file: Path, targets: Path) -> None:
     settings = {
-        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
+        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"},
+        "rule_files": [str(RECORDING)],
         "scrape_configs": [{"job_name": "tonearm", "file_sd_configs": [{"files": [str(targets)]}]}],
     }
     file.parent.mkdir(parents=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -17,6 +19,8 @@ from tonearm.telemetry.declaring import CATALOGUE, Declared
 
 Json = dict[str, Any]
 
+ROOT = Path(__file__).parents[2]
+RECORDING = ROOT / "monitoring/prometheus/recording.yml"
 COLUMNS = 24
 UNITS = frozenset(value for name, value in vars(units).items() if name[0].isupper() and isinstance(value, str))
 COLOURS = frozenset({"green", "yellow", "red", "blue"})
@@ -30,7 +34,8 @@ SCRAPED_TOO = frozenset(
 """Metrics that are not ours: Prometheus' own, and those of its client."""
 TARGET_LABELS = frozenset({"job", "instance", "le"})
 HISTOGRAM = re.compile(r"_(bucket|count|sum)$")
-METRIC = re.compile(r"\b(tonearm_\w+|process_\w+|up)\b(?:\{([^}]*)\})?(\[)?")
+RECORDED = re.compile(r"^ *- record: (\S+)$", re.MULTILINE)
+METRIC = re.compile(r"\b(tonearm_\w+|tonearm:[\w:]+|process_\w+|up)\b(?:\{([^}]*)\})?(\[)?")
 
 register_default_plugins()
 
@@ -184,7 +189,7 @@ def _query(expr: str, legend: str) -> Iterator[str]:
     for metric, selectors, window in uses:
         declared = known[metric]
         if declared is None:
-            if metric not in SCRAPED_TOO:
+            if metric not in SCRAPED_TOO | recorded():
                 yield f"{metric} is declared nowhere"
             continue
         missing = set(re.findall(r"(\w+)\s*[=!]", selectors)) - {*declared.labels, *TARGET_LABELS}
@@ -194,6 +199,12 @@ def _query(expr: str, legend: str) -> Iterator[str]:
     labels = {label for declared in known.values() if declared is not None for label in declared.labels}
     if not grouped <= labels | TARGET_LABELS:
         yield f"no metric of it has {sorted(grouped - labels - TARGET_LABELS)}"
+
+
+@functools.cache
+def recorded() -> frozenset[str]:
+    """What Prometheus records by itself."""
+    return frozenset(RECORDED.findall(RECORDING.read_text()))
 
 
 def _summed_away(expr: str) -> set[str]:
