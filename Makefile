@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-312 chaos cluster check api-check api-document dashboards dashboards-check deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
+.PHONY: help setup demo test test-312 chaos cluster check alerts-check api-check api-document dashboards dashboards-check deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -64,6 +64,9 @@ check: .venv/installed ## format, lint, types, borders between the rooms, the lo
 format: .venv/installed ## format the code, and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet $(CODE)
 	@$(BIN)/ruff format $(CODE)
+
+alerts-check: .venv/installed ## each alert by promtool, and some by real faults; needs Prometheus and Alertmanager    [LONG=1]
+	@$(BIN)/python -m tests.alerts_check $(if $(LONG),--long) $(ARGS)
 
 api-check: .venv/installed ## the API against its document: lint, both ways, and what schemathesis thinks of    [LONG=1 SEED=7]
 	@$(BIN)/python .ci/openapi.py --check
