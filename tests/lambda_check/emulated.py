@@ -21,7 +21,7 @@ from tests.lambda_check.tools import CLIENT, EMULATOR
 from tests.support.interactions.function import event
 
 INVOKE = "/2015-03-31/functions/function/invocations"
-START_S = 10.0
+START_S = 60.0
 INVOKE_S = 30.0
 Response = dict[str, Any]
 
@@ -75,15 +75,19 @@ class Emulated:
         self._http = aiohttp.ClientSession(
             f"http://127.0.0.1:{self._port}", timeout=aiohttp.ClientTimeout(total=INVOKE_S)
         )
-        async with asyncio.timeout(START_S):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-                except OSError:
-                    await asyncio.sleep(0.01)
-                else:
-                    writer.close()
-                    return self
+        try:
+            async with asyncio.timeout(START_S):
+                while True:
+                    try:
+                        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                    except OSError:
+                        await asyncio.sleep(0.01)
+                    else:
+                        writer.close()
+                        return self
+        except BaseException:
+            await self.__aexit__()
+            raise
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process is not None

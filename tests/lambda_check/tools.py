@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lambda_archive import ROOT, THIS, install
@@ -35,28 +36,31 @@ def prepare() -> None:
     """
     TOOLS.mkdir(parents=True, exist_ok=True)
     lock = (ROOT / "requirements/dev.txt").read_text()
-    client = pick(lock, CLIENT_PACKAGES)
     stamps = {
         EMULATOR: (PINS / "go.sum").read_text(),
         OSLS: (PINS / "package-lock.json").read_text(),
-        CLIENT: client,
+        CLIENT: pick(lock, CLIENT_PACKAGES),
     }
-    for made, pins in stamps.items():
-        stamp = made.with_name(f".{made.name}.pins")
-        if made.exists() and stamp.exists() and stamp.read_text() == pins:
-            continue
-        if made == EMULATOR:
-            _run(["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(EMULATOR), "tool"], PINS)
-        elif made == OSLS:
-            shutil.rmtree(OSLS, ignore_errors=True)
-            shutil.copytree(PINS, OSLS)
-            _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], OSLS)
-        else:
-            shutil.rmtree(CLIENT, ignore_errors=True)
-            wanted = TOOLS / "lambda-runtime.txt"
-            wanted.write_text(client)
-            install(CLIENT, wanted, THIS)
-        stamp.write_text(pins)
+    with ThreadPoolExecutor() as several:
+        list(several.map(_have, stamps, stamps.values()))
+
+
+def _have(made: Path, pins: str) -> None:
+    stamp = made.with_name(f".{made.name}.pins")
+    if made.exists() and stamp.exists() and stamp.read_text() == pins:
+        return
+    if made == EMULATOR:
+        _run(["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(EMULATOR), "tool"], PINS)
+    elif made == OSLS:
+        shutil.rmtree(OSLS, ignore_errors=True)
+        shutil.copytree(PINS, OSLS)
+        _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], OSLS)
+    else:
+        shutil.rmtree(CLIENT, ignore_errors=True)
+        wanted = TOOLS / "lambda-runtime.txt"
+        wanted.write_text(pins)
+        install(CLIENT, wanted, THIS)
+    stamp.write_text(pins)
 
 
 def pick(lock: str, names: tuple[str, ...]) -> str:
