@@ -22,7 +22,7 @@ ALERTMANAGER = MONITORING / "alertmanager" / "alertmanager.yml"
 Document = dict[str, Any]
 
 _QUOTED = re.compile(r'"[^"]*"')
-_SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\})?\s*(?![\w:(])")
+_SELECTOR = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:]|\s*\()\s*(?:\{([^}]*)\})?")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _WORDS = frozenset(("and", "or", "unless", "offset", "bool"))
 _RANGE = re.compile(r"\[\w+\]|\boffset \w+")
