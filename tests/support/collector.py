@@ -67,6 +67,16 @@ class Collector:
                     return found
                 await self._came.wait()
 
+    async def wait_one(self, name: str, *, timeout: float = 20, **attributes: str) -> Seen:
+        """The span with this name and these of our attributes."""
+        wanted = {f"tonearm.{key}": value for key, value in attributes.items()}.items()
+        async with asyncio.timeout(timeout), self._came:
+            while True:
+                for span in self.spans:
+                    if span.name == name and span.attributes.items() >= wanted:
+                        return span
+                await self._came.wait()
+
     async def _take(self, request: web.Request) -> web.Response:
         self.headers.append(dict(request.headers))
         self.asked.set()
