@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from typing import Any
+
+from tonearm.aws.emf import NAMESPACE, ONLY_FIELDS
+from tonearm.telemetry.declaring import CATALOGUE
 
 Template = dict[str, Any]
 Properties = dict[str, Any]
@@ -97,10 +101,9 @@ def kept(template: Template) -> Iterator[str]:
         if database.get("PubliclyAccessible") is not False:
             yield f"{name}: is public"
     for name, resource in template["Resources"].items():
-        if resource["Type"] in (
-            "AWS::ElastiCache::ReplicationGroup",
-            "AWS::RDS::DBInstance",
-        ) and "Snapshot" not in (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")):
+        if resource["Type"] not in ("AWS::ElastiCache::ReplicationGroup", "AWS::RDS::DBInstance"):
+            continue
+        if {resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")} != {"Snapshot"}:
             yield f"{name}: is deleted with its stack"
 
 
@@ -176,6 +179,22 @@ def watched(template: Template) -> Iterator[str]:
             yield f"{name}: tells nobody"
 
 
+def counted(template: Template) -> Iterator[str]:
+    """An alarm on a metric of ours names one that a function writes, as it writes it."""
+    for name, alarm in of_kind(template, "AWS::CloudWatch::Alarm"):
+        if alarm["Namespace"] != NAMESPACE:
+            continue
+        metric = CATALOGUE.get(alarm["MetricName"])
+        if metric is None or not {"interactions", "api"} & set(metric.processes):
+            yield f"{name}: no function counts {alarm['MetricName']}"
+            continue
+        dimensions = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
+        if dimensions.keys() != set(metric.labels) - ONLY_FIELDS:
+            yield f"{name}: {metric.name} has other dimensions"
+        if strange := [value for value in dimensions.values() if value not in re.findall(r"\w+", metric.help)]:
+            yield f"{name}: {metric.name} is never {', '.join(strange)}"
+
+
 def _referred(value: Any) -> str:
     return str(value.get("Ref", "")) if isinstance(value, dict) else ""
 
@@ -193,4 +212,5 @@ RULES = {
     "functions run where they were built for, and their logs end": functions,
     "the settings are rotated": rotated,
     "stores and functions have alarms": watched,
+    "alarms on metrics of ours are on such that there are": counted,
 }

@@ -61,9 +61,20 @@ def delete(name):
     return change
 
 
-def lose_with_stack(template):
-    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+def lose_with_stack(policy):
+    def change(template):
         template["Resources"]["Valkey"][policy] = "Delete"
+
+    return change
+
+
+def watch(metric, **dimensions):
+    def change(template):
+        named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        alarm = properties(template, "PostgresIsBusy")
+        alarm.update(Namespace="Tonearm", MetricName=metric, Dimensions=named)
+
+    return change
 
 
 ANYBODY = {"IpProtocol": "tcp", "FromPort": 6379, "ToPort": 6379, "CidrIp": "10.0.0.0/8"}
@@ -91,7 +102,8 @@ FAULTS = [
     ("nothing is lost: noeviction, backups, deletion", set_to("Postgres", "BackupRetentionPeriod", 0)),
     ("nothing is lost: noeviction, backups, deletion", set_to("Postgres", "DeletionProtection", False)),
     ("nothing is lost: noeviction, backups, deletion", set_to("Postgres", "PubliclyAccessible", True)),
-    ("nothing is lost: noeviction, backups, deletion", lose_with_stack),
+    ("nothing is lost: noeviction, backups, deletion", lose_with_stack("DeletionPolicy")),
+    ("nothing is lost: noeviction, backups, deletion", lose_with_stack("UpdateReplacePolicy")),
     ("buckets are private, and have a lifecycle", without("Bucket", "PublicAccessBlockConfiguration")),
     ("buckets are private, and have a lifecycle", without("Bucket", "LifecycleConfiguration")),
     ("roles name what they may do, and with what", widen("s3:*", "arn:aws:s3:::bucket")),
@@ -108,6 +120,10 @@ FAULTS = [
     ("the settings are rotated", delete("SettingsRotation")),
     ("stores and functions have alarms", delete("RotationFailed")),
     ("stores and functions have alarms", without("PostgresIsBusy", "AlarmActions")),
+    ("alarms on metrics of ours are on such that there are", watch("tonearm_interaction_total", outcome="away")),
+    ("alarms on metrics of ours are on such that there are", watch("tonearm_players")),
+    ("alarms on metrics of ours are on such that there are", watch("tonearm_interactions_total")),
+    ("alarms on metrics of ours are on such that there are", watch("tonearm_interactions_total", outcome="lost")),
 ]
 
 
@@ -120,6 +136,11 @@ def test_a_fault_is_found_by_its_rule_alone(template, rule, fault):
 
 def test_every_rule_has_a_fault():
     assert {rule for rule, _ in FAULTS} == set(RULES)
+
+
+def test_an_alarm_on_a_metric_of_ours_is_well(template):
+    watch("tonearm_interactions_total", outcome="away")(template)
+    assert faults(template) == WELL
 
 
 def test_network_interfaces_may_be_anybodys(template):
