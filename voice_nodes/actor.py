@@ -16,7 +16,7 @@ from tonearm.cache import TermsCache
 from tonearm.errors import LeaseLost
 from tonearm.jobs.doing import doing
 from tonearm.jobs.job import Answer, DeadLetter, Result
-from tonearm.music.actions import Scene
+from tonearm.music.actions import Play, Scene
 from tonearm.music.change import Change
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
@@ -28,6 +28,7 @@ from tonearm.telemetry import EVENTS_DROPPED, JOB_SECONDS, JOBS, LOG, TRACK_ENDS
 from voice_nodes import replying
 from voice_nodes.announcer import Announcer
 from voice_nodes.converger import JOIN_FAILED, Converger
+from voice_nodes.first_sound import FirstSound
 from voice_nodes.gateway import Gateway
 from voice_nodes.intake import Received
 from voice_nodes.judging import Judge
@@ -80,6 +81,7 @@ class GuildActor:
             view=lambda: self._view,
             scene=self._scene,
         )
+        self.first_sound = FirstSound(lease.now_ms)
         self._timers = Timers(guild, now_ms=lease.now_ms, submit=self.submit)
         self._token = ""
         self._counted: str | None = None
@@ -99,6 +101,12 @@ class GuildActor:
     def plays(self) -> bool:
         """Whether it plays something."""
         return self._view.player.playing is not None
+
+    @property
+    def listeners(self) -> int:
+        """How many others are where it plays something."""
+        here = self._view.player.voice_channel
+        return self._gateway.company(self.guild, here) if self.plays and here is not None else 0
 
     def settle(self, cause: str) -> None:
         """Something beside the player changed on which its timers and limits hang."""
@@ -303,6 +311,9 @@ class GuildActor:
         started = committed.view.player.playing
         if not committed.again and started is not None and (before is None or before.play != started.play):
             self.converger.begins(started.play)
+            if received is not None and isinstance(received.job.action, Play) and before is None:
+                self.first_sound.wait(started.play, received.asked_ms)
+        self.first_sound.now_playing(started.play if started is not None else None, by_person=received is not None)
         if change is not None:
             self._show()
         return committed

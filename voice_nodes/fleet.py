@@ -17,6 +17,7 @@ from tonearm.telemetry import LOG, context
 from voice_nodes import placement
 from voice_nodes.gateway import Gateway
 from voice_nodes.lease import Tenure
+from voice_nodes.measuring import measured
 from voice_nodes.servers import Server, find_servers, make_node
 from voice_nodes.station import Station
 
@@ -112,7 +113,8 @@ class Fleet:
             station.drained = server.name in self._drained
             self._on_server(station)
             try:
-                await station.keep(self._api_url, required=required)
+                with measured(station):
+                    await station.keep(self._api_url, required=required)
             finally:
                 self.stations.pop(server.name, None)
 

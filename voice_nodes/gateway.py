@@ -27,7 +27,8 @@ from tonearm.telemetry import LOG, context
 from voice_nodes import resuming
 from voice_nodes.identifying import Turns
 from voice_nodes.lease import Tenure
-from voice_nodes.listener import GuildListener, Report, ServerListener
+from voice_nodes.listener import GuildListener, Report, ServerListener, Trouble
+from voice_nodes.measuring import STUCK, count_trouble
 from voice_nodes.whereabouts import EVERYBODY, Whereabouts
 
 FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
@@ -276,6 +277,11 @@ class Gateway(discord.Client):
             return False
         return True if self._whereabouts.knows_channel(guild, channel) else None
 
+    def company(self, guild: int, channel: int) -> int:
+        """How many others are in ``channel``, as far as the gateway has told."""
+        voice = self.voice_channel(guild, channel)
+        return 0 if voice is None or self.user is None else len(voice.voice_states.keys() - {self.user.id})
+
     def snapshot(self, guild: discord.Guild) -> dict[str, Any]:
         """What another process needs to know of ``guild`` to go on, for :meth:`restore`."""
         voice = guild.me.voice
@@ -343,14 +349,21 @@ class Gateway(discord.Client):
         if (guild := _guild_of(event.player)) is not None:
             self._listener.track_over(guild, _play_of(event.track), event.reason)
 
+    async def on_wavelink_track_start(self, event: wavelink.TrackStartEventPayload) -> None:
+        if (guild := _guild_of(event.player)) is not None:
+            self._listener.track_started(guild, _play_of(event.track))
+
     async def on_wavelink_track_stuck(self, event: wavelink.TrackStuckEventPayload) -> None:
         if (guild := _guild_of(event.player)) is not None:
+            count_trouble(STUCK, event.track.source)
             self._listener.track_over(guild, _play_of(event.track), "stuck")
 
     async def on_wavelink_track_exception(self, event: wavelink.TrackExceptionEventPayload) -> None:
         if (guild := _guild_of(event.player)) is not None:
-            reason = str(event.exception.get("message") or "it can't be read")
-            self._listener.track_failed(guild, _play_of(event.track), event.track.title, reason)
+            said, track = event.exception, event.track
+            reason = str(said.get("message") or "it can't be read")
+            trouble = Trouble(track.title, track.source, str(said.get("severity")), reason)
+            self._listener.track_failed(guild, _play_of(track), trouble)
 
     async def on_wavelink_websocket_closed(self, event: wavelink.WebsocketClosedEventPayload) -> None:
         if (guild := _guild_of(event.player)) is not None:

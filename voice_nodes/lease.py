@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from tonearm.errors import LeaseLost
 from tonearm.redis import keys, lease
 from tonearm.redis.client import FAILURES, Client, now_ms
-from tonearm.telemetry import CLOCK_JUMPS, LEASE_CHANGES, LOG, context
+from tonearm.telemetry import CLOCK_JUMPS, LEASE_CHANGES, LOG, TAKEOVER_SECONDS, context
 
 T = TypeVar("T")
 
@@ -65,6 +65,7 @@ class Lease:
         self._end = end
         self._clock = clock
         self._offset_ms = 0.0
+        self._sign_ms: int | None = None
         self.on_jump: Callable[[], None] = lambda: None
         self._seen: float | None = None
         self._jumped = asyncio.Event()
@@ -90,6 +91,7 @@ class Lease:
 
     async def _begin(self) -> bool:
         try:
+            self._sign_ms = await lease.fetch_sign(self._client, self.shard)
             await self._read_clock()
         except FAILURES as error:
             LOG.warning("Redis does not answer: %s", error, extra=context(shard=self.shard))
@@ -120,6 +122,11 @@ class Lease:
     def now_ms(self) -> int:
         """Redis' clock, as of the last renewal."""
         return int(self._clock() * 1000 + self._offset_ms)
+
+    def taken_over(self) -> None:
+        """The shard is ready again: count for how long it was not, unless nobody had it of late."""
+        if self._sign_ms is not None:
+            TAKEOVER_SECONDS.observe(max(0, self.now_ms() - self._sign_ms) / 1000)
 
     async def keep(self) -> None:
         """Renew until the lease is another's.

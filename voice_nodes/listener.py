@@ -15,6 +15,15 @@ class Report(NamedTuple):
     ping_ms: int
 
 
+class Trouble(NamedTuple):
+    """Why a track breaks: ``severity`` in Lavalink's words, ``reason`` in those of where the track comes from."""
+
+    title: str
+    source: str
+    severity: str
+    reason: str
+
+
 class GuildListener(Protocol):
     """Who is told what the gateway and Lavalink say of guilds."""
 
@@ -27,7 +36,10 @@ class GuildListener(Protocol):
     def track_over(self, guild: int, play: str, reason: str) -> None:
         """Lavalink is through with the track of ``play``."""
 
-    def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
+    def track_started(self, guild: int, play: str) -> None:
+        """Lavalink plays the track of ``play`` from now on."""
+
+    def track_failed(self, guild: int, play: str, trouble: Trouble) -> None:
         """The track of ``play`` breaks; its end is reported apart."""
 
     def voice_closed(self, guild: int, code: int) -> None:

@@ -11,6 +11,7 @@ from tonearm.errors import Refused
 from tonearm.music.player import MAX_QUEUE
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
+from voice_nodes.measuring import LOAD, count_trouble, source_of
 from voice_nodes.station import PROBE_TIMEOUT, Station
 
 LOAD_TIMEOUT = 15.0
@@ -40,6 +41,7 @@ async def load(station: Station, query: str) -> Loaded:
             await station.call(lambda: node.send("GET", path="version"), PROBE_TIMEOUT)
         return loaded(await loading, query)
     except wavelink.LavalinkException as error:
+        count_trouble(LOAD, source_of(identifier))
         raise broken(query, error.error) from None
     finally:
         loading.cancel()
@@ -62,6 +64,7 @@ def loaded(answer: dict[str, Any], query: str) -> Loaded:
         case "search" if data:
             return Loaded((_track(data[0]),))
         case "error":
+            count_trouble(LOAD, source_of(query))
             raise broken(query, str(data.get("message") or "it can't be read"))
         case _:
             raise Refused(Sentence.NOTHING_FOUND, query=_short(query))

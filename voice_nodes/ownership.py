@@ -103,6 +103,11 @@ class Ownership:
             wake=self.roster.wake,
         )
 
+    @property
+    def latency(self) -> float:
+        """Seconds of the last heartbeat's round trip at the gateway; not a finite number without one."""
+        return self._gateway.latency
+
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Own the shard until ``stop``; then hand it over, but for the lease, which is kept by the caller.
 
@@ -139,6 +144,7 @@ class Ownership:
         )
         intake = self._tasks.create_task(reader.run())
         ready.set()
+        self._lease.taken_over()
         LOG.info("Shard ready", extra=context(shard=self.number))
         await self._stop.wait()
         intake.cancel()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from tonearm import health
@@ -24,7 +25,7 @@ from tonearm.redis.keys import shard_of
 from tonearm.redis.shards import agree_on_shard_count
 from tonearm.rotation import rotating
 from tonearm.settings import Settings, load
-from tonearm.telemetry import LOG, PLAYERS, announce_ready, exposing, set_up_logging, traces
+from tonearm.telemetry import GATEWAY_LATENCY, LISTENERS, LOG, PLAYERS, announce_ready, exposing, set_up_logging, traces
 from voice_nodes import gateway
 from voice_nodes.intake import BLOCK_MS
 from voice_nodes.membership import Membership
@@ -89,7 +90,7 @@ async def run(settings: Settings) -> None:
             name=name, settings=settings, redis=redis, intake=intake, rest=rest, membership=membership, terms=terms
         )
         shards = [Shard(number, node) for number in range(settings.shard_count)]
-        PLAYERS.set_function(lambda: sum(shard.playing for shard in shards))
+        _measure(shards)
         async with health.serve(settings.host, settings.port, ready=lambda: _ready(membership, shards)) as url:
             if not await _agree(node, stop):
                 return
@@ -98,6 +99,18 @@ async def run(settings: Settings) -> None:
                 await _belong(membership, shards, terms, stop, url)
             finally:
                 await membership.go()
+
+
+def _measure(shards: list[Shard]) -> None:
+    """Have looked at, at each scrape, what nothing counts as it happens."""
+    PLAYERS.set_function(lambda: sum(shard.playing for shard in shards))
+    LISTENERS.set_function(lambda: sum(shard.listeners for shard in shards))
+    GATEWAY_LATENCY.set_function(lambda: _worst(shard.latency for shard in shards))
+
+
+def _worst(latencies: Iterable[float]) -> float:
+    """The highest that is known; NaN without any."""
+    return max(filter(math.isfinite, latencies), default=math.nan)
 
 
 @contextlib.asynccontextmanager

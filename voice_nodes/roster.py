@@ -12,6 +12,8 @@ from tonearm.telemetry import EVENTS_DROPPED
 from voice_nodes.actor import GuildActor
 from voice_nodes.converger import Converger
 from voice_nodes.intake import Received
+from voice_nodes.listener import Trouble
+from voice_nodes.measuring import count_trouble
 
 ENDED = frozenset({"finished", "loadFailed", "stuck"})
 """Lavalink's reasons after which the next track is due; the others are of our own making."""
@@ -76,6 +78,11 @@ class Roster(Mapping[int, GuildActor]):
         """How many players play something."""
         return sum(actor.plays for actor in self._actors.values())
 
+    @property
+    def listeners(self) -> int:
+        """How many others are in the channels where something plays."""
+        return sum(actor.listeners for actor in self._actors.values())
+
     def tell(self, guild: int, what: Callable[[Converger], None]) -> None:
         """Tell the sound of ``guild``, if it is awake."""
         if guild in self._actors:
@@ -116,10 +123,17 @@ class Roster(Mapping[int, GuildActor]):
         else:
             EVENTS_DROPPED.labels("TrackOver").inc()
 
-    def track_failed(self, guild: int, play: str, title: str, reason: str) -> None:
+    def track_started(self, guild: int, play: str) -> None:
+        if guild in self._actors:
+            self._actors[guild].first_sound.heard(play)
+
+    def track_failed(self, guild: int, play: str, trouble: Trouble) -> None:
         actor = self._actors.get(guild)
-        if actor is not None and not actor.converger.excuses(play):
-            text = Sentence.TRACK_BROKEN.format(query=title, reason=reason.rstrip("."))
+        if actor is not None and actor.converger.excuses(play):
+            return
+        count_trouble(trouble.severity, trouble.source)
+        if actor is not None:
+            text = Sentence.TRACK_BROKEN.format(query=trouble.title, reason=trouble.reason.rstrip("."))
             actor.announcer.say(text, f"broken:{guild}:{play}")
 
     def voice_closed(self, guild: int, code: int) -> None:

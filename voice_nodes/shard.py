@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from tonearm.errors import LeaseLost
 from tonearm.redis import sessions
@@ -38,6 +39,16 @@ class Shard:
     def playing(self) -> int:
         """How many players play something."""
         return self._ownership.roster.playing if self._ownership is not None else 0
+
+    @property
+    def listeners(self) -> int:
+        """How many others are in the channels where something plays."""
+        return self._ownership.roster.listeners if self._ownership is not None else 0
+
+    @property
+    def latency(self) -> float:
+        """Seconds of the last heartbeat's round trip at the gateway; not a finite number without one."""
+        return self._ownership.latency if self._ownership is not None else math.nan
 
     def terms_changed(self, guild: int | None) -> None:
         """The plan or the settings of a guild, or of any, may be others now."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -14,9 +13,10 @@ import wavelink
 
 from tonearm.backoff import Backoff
 from tonearm.errors import LavalinkAway, LeaseLost, SettingsError
-from tonearm.telemetry import LAVALINK_FAILURES, LAVALINK_SESSIONS, LOG, context
+from tonearm.telemetry import LAVALINK_FAILURES, LOG, context
 from voice_nodes.breaker import Breaker
 from voice_nodes.lease import Tenure
+from voice_nodes.measuring import KINDS, count_frames
 from voice_nodes.placement import Load
 from voice_nodes.resuming import abort
 from voice_nodes.servers import Server, Socket, judge
@@ -45,12 +45,7 @@ AGAIN = 0.3
 SMOOTHING = 0.2
 """How much one look at a CPU counts: it is that of a moment."""
 
-STATES = ("connected", "draining", "away", "open")
-"""``away``: without a session; ``open``: it does not answer, and is asked now and then only."""
-
 T = TypeVar("T")
-
-_ALL: weakref.WeakSet[Station] = weakref.WeakSet()
 
 
 class Station:
@@ -73,7 +68,6 @@ class Station:
         self._heard_at = 0.0
         self._load = Load(server.name, regions=server.regions)
         self._others = 0
-        _ALL.add(self)
 
     @property
     def name(self) -> str:
@@ -97,7 +91,7 @@ class Station:
 
     @property
     def state(self) -> str:
-        """One of :data:`STATES`."""
+        """One of :data:`voice_nodes.measuring.STATES`."""
         if not self.breaker.closed:
             return "open"
         if not self.connected:
@@ -250,12 +244,13 @@ class Station:
     def _take_message(self, stats: wavelink.StatsEventPayload) -> None:
         """Each minute; only here are the frames told."""
         self._others = max(0, stats.players - self.players)
-        frames = stats.frames
+        frames = {kind: getattr(stats.frames, kind, None) or 0 for kind in KINDS}
+        count_frames(self.name, self.players, frames)
         self._load = Load(
             self.name,
             cpu=self._load.cpu + (stats.cpu.system_load - self._load.cpu) * SMOOTHING,
-            nulled=frames.nulled if frames is not None and frames.nulled is not None else 0,
-            deficit=frames.deficit if frames is not None and frames.deficit is not None else 0,
+            nulled=frames["nulled"],
+            deficit=frames["deficit"],
         )
 
     def _take(self, stats: dict[str, Any]) -> None:
@@ -333,11 +328,3 @@ class Station:
                 await self.destroy_players(session)
         finally:
             abort(socket)
-
-
-def _count(state: str) -> Callable[[], float]:
-    return lambda: float(sum(station.state == state for station in tuple(_ALL)))
-
-
-for _state in STATES:
-    LAVALINK_SESSIONS.labels(_state).set_function(_count(_state))

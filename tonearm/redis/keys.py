@@ -85,6 +85,11 @@ def lease(shard: int) -> str:
     return f"{tag(shard)}:lease"
 
 
+def sign(shard: int) -> str:
+    """STRING: when (ms) the owner was last heard, for as long as a taking-over is measured by it."""
+    return f"{tag(shard)}:sign"
+
+
 def token(shard: int) -> str:
     """STRING: the last fencing token given out."""
     return f"{tag(shard)}:token"

@@ -11,6 +11,9 @@ from tonearm.redis.script import Script
 LEASE_MS = 8_000
 """How long a lease lives without being renewed."""
 
+SIGN_MS = 10 * 60 * 1000
+"""How long it is known when an owner was last heard."""
+
 _take = Script("lease")
 _renew = Script("renew")
 _retake = Script("retake")
@@ -34,7 +37,7 @@ async def renew(client: Client, shard: int, token: str, *, life_ms: int = LEASE_
     Raises:
         RedisError: Redis doesn't answer.
     """
-    return bool(await _renew(client, [keys.lease(shard)], [token, life_ms, keys.LEASES, shard]))
+    return bool(await _tell(client, shard, token, life_ms))
 
 
 async def retake(client: Client, shard: int, owner: str, token: str, *, life_ms: int = LEASE_MS) -> str | None:
@@ -56,7 +59,23 @@ async def release(client: Client, shard: int, token: str) -> None:
     Raises:
         RedisError: Redis doesn't answer; the lease runs out by itself.
     """
-    await _renew(client, [keys.lease(shard)], [token, 0, keys.LEASES, shard])
+    await _tell(client, shard, token, 0)
+
+
+async def _tell(client: Client, shard: int, token: str, life_ms: int) -> int:
+    names = [keys.lease(shard), keys.sign(shard)]
+    told: int = await _renew(client, names, [token, life_ms, keys.LEASES, shard, SIGN_MS])
+    return told
+
+
+async def fetch_sign(client: Client, shard: int) -> int | None:
+    """When (ms) an owner renewed the lease for the last time, or gave it back; ``None`` where that is long ago.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    sign = await client.get(keys.sign(shard))
+    return None if sign is None else int(sign)
 
 
 async def fetch_remaining(client: Client, shards: Sequence[int]) -> dict[int, int]:

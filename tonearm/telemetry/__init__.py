@@ -93,7 +93,7 @@ ANSWERS = counter(
     "tonearm_answers_total",
     "Answers that were still owed after the first answer, by what became of them: edited, followed_up, posted (in the "
     "channel: the interaction's token was void), deleted (somebody had removed the message), refused (by Discord), "
-    "lost, expired (its record is gone); and unconfirmed (the HTTP side wrote one and could not say so: it is edited in "
+    "lost, expired (its record is gone); unconfirmed (the HTTP side wrote one and could not say so: it is edited in "
     "once more).",
     "way",
     of=(*_HTTP, *_JOBS),
@@ -136,12 +136,17 @@ SESSION_STARTS_LEFT = gauge(
 # Voice nodes: players.
 
 PLAYERS = gauge("tonearm_players", "Players that play something.", of=_VOICE)
-LISTENERS = gauge("tonearm_listeners", "People in the channels where something plays, bots not counted.", of=_VOICE)
+LISTENERS = gauge("tonearm_listeners", "Others in the channels where something plays, this bot not counted.", of=_VOICE)
 SOUND_SECONDS = histogram(
     "tonearm_sound_seconds",
     "From the hand-over of a /play that starts music to the track's start, as Lavalink tells it.",
     of=_VOICE,
     buckets=(0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 30),
+)
+SOUNDS_MISSED = counter(
+    "tonearm_sounds_missed_total",
+    "The same that were not heard: the track broke, or the channel could not be joined, before it had started.",
+    of=_VOICE,
 )
 VOICE_REJOINS = counter(
     "tonearm_voice_rejoins_total", "Voice connections that had to be made anew, by reason.", "reason", of=_VOICE

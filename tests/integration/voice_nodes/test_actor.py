@@ -13,6 +13,7 @@ import pytest
 import redis.asyncio
 
 from playground.stores.postgres import Postgres
+from tests.support.metrics import counts, value
 from tests.support.scenes import HERE, loaded
 from tests.support.voice_nodes import GUILD, SHARD, Called, hand_over, make_job, metric, running
 from tonearm.cache import Terms, TermsCache
@@ -37,6 +38,7 @@ from voice_nodes.intake import Intake
 from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
 
+SOUND, MISSED = "tonearm_sound_seconds_count", "tonearm_sounds_missed_total"
 Redis = redis.asyncio.Redis
 numbers = itertools.count(1)
 
@@ -126,6 +128,52 @@ async def test_jobs_are_done_in_order_and_counted(world: World) -> None:
     assert (view.player.playing.entry.track.title, view.queue_length) == ("one", 1)
     assert metric("tonearm_jobs_total", kind="play", outcome="done") == done + 2
     assert len(world.deferred) == 2
+
+
+async def playing(world: World) -> str:
+    """The current play."""
+    playing = (await world.view()).player.playing
+    assert playing is not None
+    return playing.play
+
+
+async def test_the_first_sound_of_a_play_is_measured_from_its_hand_over(world: World) -> None:
+    await world.do(Play("one"))
+    assert world.actor is not None
+    with counts(SOUND, 0):
+        world.actor.first_sound.heard("another play")
+        await world.do(Play("two"))  # which waits in the queue
+    first = await playing(world)
+    before = value("tonearm_sound_seconds_sum")
+    with counts(SOUND):
+        for _ in range(2):  # Lavalink tells of it once more where it goes on elsewhere
+            world.actor.first_sound.heard(first)
+    assert 0 <= value("tonearm_sound_seconds_sum") - before < 60
+    with counts(SOUND, 0), counts(MISSED, 0):  # what follows in the queue was not asked for just now
+        world.actor.submit(TrackOver(first))
+        await world.do(SetVolume(50))
+        world.actor.first_sound.heard(await playing(world))
+
+
+async def test_a_sound_that_never_came_is_missed_unless_somebody_stopped_it(world: World) -> None:
+    await world.do(Play("one"))
+    assert world.actor is not None
+    with counts(MISSED), counts(SOUND, 0):
+        over = len(world.commits.results) + 1
+        world.actor.submit(TrackOver(await playing(world), failed=True))
+        await world.commits.times(over)
+    await world.do(Play("two"))
+    with counts(MISSED, 0):
+        await world.do(Stop())
+
+
+async def test_listeners_are_those_where_it_plays(world: World) -> None:
+    world.gateway.company.return_value = 3
+    await world.do(Play("one"))
+    assert world.actor is not None
+    assert world.actor.listeners == 3
+    await world.do(Stop())
+    assert world.actor.listeners == 0
 
 
 async def test_a_refusal_is_answered_and_changes_nothing(world: World) -> None:

@@ -7,10 +7,11 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import MagicMock, create_autospec
 
 import discord
 import pytest
+import wavelink
 import yarl
 from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
@@ -19,6 +20,7 @@ from playground.twin.actors import TwinClient
 from playground.twin.app import Twin
 from playground.twin.handles import Actor, Channel, Guild
 from playground.twin.permissions import Permission
+from tests.support.metrics import counts
 from tests.support.twin import running_twin
 from tests.support.voice_nodes import Tenured, running
 from tonearm.discord.rest import RestClient
@@ -29,7 +31,7 @@ from voice_nodes import gateway as module
 from voice_nodes import resuming
 from voice_nodes.gateway import Gateway
 from voice_nodes.identifying import Turns
-from voice_nodes.listener import GuildListener, ServerListener
+from voice_nodes.listener import GuildListener, ServerListener, Trouble
 
 STAGE = 13
 
@@ -303,6 +305,7 @@ async def test_company_is_whoever_else_is_in_the_channel(place: Place) -> None:
     assert place.gateway.is_alone(guild, voice) is False
     assert place.gateway.is_alone(guild, empty) is True
     assert place.gateway.is_alone(guild, 1) is None
+    assert [place.gateway.company(guild, channel) for channel in (voice, empty, 1)] == [1, 0, 0]
     changed = place.gateway._listener.company_changed
     async with asyncio.timeout(5):
         left = asyncio.create_task(place.gateway.wait_for("voice_state_update"))
@@ -310,7 +313,40 @@ async def test_company_is_whoever_else_is_in_the_channel(place: Place) -> None:
         await place.ada.leave()
         await left
     assert place.gateway.is_alone(guild, voice) is True
+    assert place.gateway.company(guild, voice) == 0
     changed.assert_called_once_with(guild, {voice})  # type: ignore[attr-defined]
+
+
+# What Lavalink says of a track.
+
+
+def track_of(place: Place, play: str) -> tuple[Any, wavelink.Playable]:
+    """A player of the place's guild, and what it plays."""
+    info = {"identifier": "x", "isSeekable": True, "author": "A", "length": 1, "isStream": False, "position": 0}
+    info |= {"title": "T", "uri": None, "artworkUrl": None, "isrc": None, "sourceName": "bandcamp"}
+    data: Any = {"encoded": "e", "info": info, "pluginInfo": {}, "userData": {"play": play}}
+    player = MagicMock()
+    player.guild.id = int(place.guild.id)
+    return player, wavelink.Playable(data=data)
+
+
+async def test_the_start_of_a_track_is_told(place: Place) -> None:
+    player, track = track_of(place, "p1")
+    await place.gateway.on_wavelink_track_start(wavelink.TrackStartEventPayload(player, track))
+    told = place.gateway._listener.track_started
+    told.assert_called_once_with(int(place.guild.id), "p1")  # type: ignore[attr-defined]
+
+
+async def test_what_breaks_a_track_is_told_and_one_that_is_stuck_is_counted(place: Place) -> None:
+    player, track = track_of(place, "p1")
+    said: Any = {"message": "Not for you", "severity": "suspicious", "cause": "x"}
+    await place.gateway.on_wavelink_track_exception(wavelink.TrackExceptionEventPayload(player, track, said))
+    told = place.gateway._listener.track_failed
+    told.assert_called_once_with(  # type: ignore[attr-defined]
+        int(place.guild.id), "p1", Trouble("T", "bandcamp", "suspicious", "Not for you")
+    )
+    with counts("tonearm_track_errors_total", **{"class": "stuck", "source": "bandcamp"}):
+        await place.gateway.on_wavelink_track_stuck(wavelink.TrackStuckEventPayload(player, track, 10_000))
 
 
 # After a takeover.

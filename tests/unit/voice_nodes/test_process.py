@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from discord.http import Route
 
 from playground.twin.app import Twin
 from tests.support.lavalink import Lavalink
+from tests.support.metrics import value
 from tests.support.twin import running_twin
 from tests.support.voice_nodes import running
 from tonearm.errors import SettingsError
@@ -75,12 +77,15 @@ async def test_it_says_when_it_is_ready_and_ends_at_sigterm(
         line = msgspec.json.decode(said)
         assert line["ready"] is True
         assert await status(f"{line['url']}/readyz") == 200
+        assert 0 < value("tonearm_gateway_latency_seconds") < 10
+        assert (value("tonearm_players"), value("tonearm_listeners")) == (0, 0)
         owner = await redis.hget(keys.lease(0), "owner")
         assert owner is not None
         assert owner.decode() == f"{socket.gethostname()}-{os.getpid()}"
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(task, 10)
     assert not await redis.exists(keys.lease(0))
+    assert math.isnan(value("tonearm_gateway_latency_seconds"))
     with pytest.raises(aiohttp.ClientConnectorError):
         await status(f"{line['url']}/healthz")
 

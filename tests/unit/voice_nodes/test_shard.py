@@ -16,6 +16,7 @@ from playground.twin.actors import TwinClient
 from playground.twin.app import Twin
 from playground.twin.handles import Guild
 from tests.support.lavalink import Lavalink
+from tests.support.metrics import counts, value
 from tests.support.twin import running_twin
 from tests.support.voice_nodes import Called, hand_over, running
 from tonearm.cache import TermsCache
@@ -101,7 +102,9 @@ async def world(twin: tuple[Twin, TwinClient], redis_url: str, monkeypatch: pyte
 
 async def test_a_shard_that_is_handed_over_is_resumed_by_the_next(world: World) -> None:
     since = await world.client.mark()
+    firsts = value("tonearm_takeover_seconds_count")
     async with world.ready():
+        assert value("tonearm_takeover_seconds_count") == firsts, "nobody had it before"
         await world.client.wait_for("session_ready", since=since)
         assert await world.redis.exists(keys.lease(0))
         await world.until(lambda: lavalink_saved(world))
@@ -109,8 +112,11 @@ async def test_a_shard_that_is_handed_over_is_resumed_by_the_next(world: World) 
     saved = await sessions.fetch(world.redis, 0)
     assert int(world.guild.id) in saved.guilds
     assert list(saved.lavalink.values()) == ["s1"]
-    async with world.ready("two"):
-        await world.client.wait_for("session_resumed", since=since)
+    before = value("tonearm_takeover_seconds_sum")
+    with counts("tonearm_takeover_seconds_count"):
+        async with world.ready("two"):
+            await world.client.wait_for("session_resumed", since=since)
+    assert value("tonearm_takeover_seconds_sum") > before
     assert len(await world.client.log(since, name="session_ready")) == 1
     assert [await world.lavalink.opened.get() for _ in range(2)] == ["", "s1"]
 
