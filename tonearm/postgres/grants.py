@@ -29,6 +29,9 @@ from tonearm.premium.plans import FREE, PREMIUM, Plan, PlanId
 from tonearm.premium.states import Kind, State
 from tonearm.telemetry import SUBSCRIPTION_EVENTS
 
+for _kind in Kind:  # how many there were is seen from the first one on
+    SUBSCRIPTION_EVENTS.labels(_kind, "changed")
+
 EVENT_TYPE = "subscription.updated"
 """What outgoing webhooks call a change of a grant."""
 

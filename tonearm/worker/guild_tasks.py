@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tonearm.aws.places import export_key
 from tonearm.cache import TermsCache
 from tonearm.errors import InvalidDocument, Refused, StorageAway
-from tonearm.guild_data.tasks import AnyWork, Deletion, Export, Import
+from tonearm.guild_data.tasks import AnyWork, Deletion, Export, Import, TaskKind
 from tonearm.postgres import guild_tasks
 from tonearm.postgres.guild_tasks import Task
 from tonearm.postgres.pool import FAILURES as DATABASE_FAILURES
@@ -44,6 +44,11 @@ KEPT = timedelta(days=7)
 
 RECORD_KEPT = timedelta(days=30)
 """How long it is known that a task was done."""
+
+
+for _kind in TaskKind:  # how many there were is seen from the first one on
+    for _outcome in ("done", "failed"):
+        GUILD_TASKS.labels(_kind, _outcome)
 
 
 class Clerk:
