@@ -88,8 +88,9 @@ TOLD = Row(
         ),
         Panel(
             id=203,
-            title="Oldest webhook that nobody acted on",
-            about="Good: near 0. Older: no worker runs, or Discord or Stripe can't be asked.",
+            title="Oldest webhook waiting",
+            about="Nobody has acted on it yet. Good: near 0. Older: no worker runs, or Discord or Stripe can't be "
+            "asked.",
             unit=Unit.SECONDS,
             decimals=0,
             kind=Kind.STAT,

@@ -32,14 +32,14 @@ PROCESSES = Row(
         ),
         Panel(
             id=103,
-            title="Starts within the last hour",
-            about="Good: as many as there were deployments. More is a crash loop: look at the log of the one before.",
-            unit=Unit.COUNT,
-            decimals=0,
+            title="Since the last start",
+            about="Of the youngest process of each kind. Good: since the last deployment. Seconds, again and again, "
+            "are a crash loop: look at the log of the one before.",
+            unit=Unit.SECONDS,
             kind=Kind.BARS,
             width=4,
-            queries=(Query(f"sum by (job) (changes(process_start_time_seconds{{{OURS}}}[1h]))", "{{job}}"),),
-            steps=rising(warn=2, bad=5),
+            queries=(Query(f"time() - max by (job) (process_start_time_seconds{{{OURS}}})", "{{job}}"),),
+            steps=falling(good=300, warn=60),
         ),
         Panel(
             id=104,

@@ -34,7 +34,7 @@ SEEN_SECONDS = 45.0
 PACE = 0.7
 """Seconds between two things that the people of one room do: what makes the load, not what waits for it."""
 TITLES = ("one", "two", "three")
-TORN = "torn"
+BRIEF = "brief"
 
 JOBS = {"interactions": "interactions", "api": "api", "worker": "worker", "voice-node": "voice-node"}
 
@@ -47,11 +47,11 @@ class Loaded(System):
 
 
 def make_music(folder: Path) -> None:
-    """Three long tones, and a file that can't be decoded."""
+    """Three long tones, and one that is over while it is listened to."""
     folder.mkdir(parents=True)
     for number, title in enumerate(TITLES):
         tone(folder / f"{title}.webm", 440.0 + 110 * number, 60)
-    (folder / f"{TORN}.mp3").write_bytes(b"ID3\x04" + bytes(range(256)) * 40)
+    tone(folder / f"{BRIEF}.webm", 330.0, 1.5)
 
 
 @asynccontextmanager
@@ -121,6 +121,8 @@ class Load:
             ("play", {"query": TITLES[0]}),
             ("play", {"query": TITLES[1]}),
             ("nowplaying", {}),
+            ("play", {"query": BRIEF, "where": "next"}),
+            ("skip", {}),
             ("pause", {}),
             ("resume", {}),
             ("volume", {"percent": 80}),
@@ -226,18 +228,19 @@ class Load:
         await self._counted("tonearm_guild_tasks_total > 0", "a deletion")
 
     async def _broken_tracks(self) -> None:
-        for room in self._rooms[:3]:
-            await (await room.say("play", 1, query=TORN)).refresh()
-            await room.say("skip", 1)
-        await self._counted("tonearm_track_errors_total > 0", "a track that broke")
+        """An address where there is no music, twice."""
+        nothing = f"{self._system.environ['TONEARM_DISCORD_API_URL']}/gateway"
+        for count in (0, 1):
+            await self._rooms[0].say("play", 1, query=nothing)
+            await self._counted(f"sum(tonearm_track_errors_total) > {count}", "a track that broke")
 
     async def _voice_closed(self) -> None:
-        async def playing(room: Room) -> bool:
-            return await room.guild.bot_voice_state() is not None
-
-        for room in [room for room in self._rooms if await playing(room)][:3]:
-            await room.guild.close_voice(4006)
-        await self._counted("tonearm_voice_rejoins_total > 0", "a voice connection made anew")
+        """Each of those that play, twice."""
+        for count in (0, 1):
+            for room in self._rooms:
+                if await room.guild.bot_voice_state() is not None:
+                    await room.guild.close_voice(4006)
+            await self._counted(f"sum(tonearm_voice_rejoins_total) > {count}", "a voice connection made anew")
 
     async def _database_away(self) -> None:
         """A table that somebody holds: who asks for it waits in vain."""

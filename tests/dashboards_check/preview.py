@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
-from tests.dashboards_check.asking import Answer, Window
+from tests.dashboards_check.asking import STEP, Answer, Window
 from tests.dashboards_check.prometheus import Series
 from tests.dashboards_check.rules import COLUMNS, Json
 
 WIDTH_IN, ROW_IN, HEAD_IN, DPI = 15.0, 0.30, 0.75, 88
-COLORS = 48
+COLORS = 96
 """Of the picture: more are not seen, and cost bytes."""
 INK, FAINT, EDGE = "#1f2430", "#6b7280", "#d5d9e0"
 NAMED = {"green": "#2e8b57", "yellow": "#c98a00", "red": "#c0392b", "blue": "#2f6fb5"}
@@ -33,7 +33,7 @@ def draw(board: Json, answers: Sequence[Answer], window: Window, file: Path) -> 
     height = HEAD_IN + ROW_IN * rows
     with mpl.rc_context({"font.size": 8, "font.family": "DejaVu Sans", "text.color": INK, "axes.edgecolor": EDGE}):
         figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="#f4f5f8")
-        figure.text(0.008, 1 - 0.26 / height, f"Data preview, not Grafana: {board['title']}", size=13, weight="bold")
+        figure.text(0.008, 1 - 0.26 / height, f"{board['title']}: data preview, not Grafana", size=13, weight="bold")
         figure.text(
             0.008,
             1 - 0.52 / height,
@@ -92,10 +92,8 @@ def _lines(figure: Figure, card: Axes, panel: Json, answers: Sequence[Answer], w
     highest = _stack(axes, named, window) if stacked else _draw(axes, named, window)
     _limits(axes, defaults["thresholds"]["steps"], highest, share=defaults["unit"] == "percentunit")
     axes.set_xlim(0, window.end - window.start)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    unit, span = defaults["unit"], axes.get_ylim()
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit, None, span[1] - span[0])))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s" if value else ""))
+    _scale(axes, defaults["unit"])
     axes.tick_params(colors=FAINT, labelsize=7, length=0, pad=3)
     axes.grid(axis="y", color="#eceef2", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -119,13 +117,35 @@ def _lines(figure: Figure, card: Axes, panel: Json, answers: Sequence[Answer], w
     )
 
 
+def _scale(axes: Axes, unit: str) -> None:
+    """A few round values, with their unit."""
+    low, high = axes.get_ylim()
+    step = {"bytes": 2.0**20}.get(unit, 1.0)
+    ticks = MaxNLocator(4, integer=unit == "short" and high - low >= 3).tick_values(low / step, high / step)
+    axes.set_yticks([tick * step for tick in ticks if low <= tick * step <= high])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit, None, high - low)))
+
+
 def _draw(axes: Axes, named: Sequence[tuple[str, Series]], window: Window) -> float:
     for number, (label, series) in enumerate(named):
-        x = [time - window.start for time in series.times]
-        axes.plot(x, series.values, color=LINES[number % len(LINES)], linewidth=1.4, label=label)
-        if len(x) == 1:
-            axes.plot(x, series.values, "o", color=LINES[number % len(LINES)], markersize=3)
-    return max(max(series.values) for _, series in named) if named else 1.0
+        color = LINES[number % len(LINES)]
+        for piece, (x, y) in enumerate(_pieces(series, window.start)):
+            shape = "-" if len(x) > 1 else "o"
+            axes.plot(x, y, shape, color=color, linewidth=1.4, markersize=3, label="" if piece else label)
+    return max(max(series.values) for _, series in named)
+
+
+def _pieces(series: Series, start: float) -> Iterator[tuple[list[float], list[float]]]:
+    """The parts of a line between which there is nothing."""
+    x: list[float] = []
+    y: list[float] = []
+    for time, value in zip(series.times, series.values, strict=True):
+        if x and time - start - x[-1] > 1.5 * STEP:
+            yield x, y
+            x, y = [], []
+        x.append(time - start)
+        y.append(value)
+    yield x, y
 
 
 def _stack(axes: Axes, named: Sequence[tuple[str, Series]], window: Window) -> float:
@@ -142,14 +162,15 @@ def _stack(axes: Axes, named: Sequence[tuple[str, Series]], window: Window) -> f
 
 def _limits(axes: Axes, steps: Sequence[Json], highest: float, *, share: bool) -> None:
     """The thresholds as dashed lines, where they are near enough to be seen without flattening the figure."""
-    bottom = axes.get_ylim()[0]
-    axes.set_ylim(min(0.0, bottom) if not (share and bottom > 0.5) else bottom, None)
-    for step in steps[1:]:
-        value = step["value"]
-        if value <= max(highest, 0.001) * 4:
-            axes.axhline(value, color=NAMED[step["color"]], linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high if high - low > 1e-9 else low + 1)
+    near = [step for step in steps[1:] if step["value"] <= max(highest, 0.001) * 4]
+    for step in near:
+        axes.axhline(step["value"], color=NAMED[step["color"]], linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    high = max([high, *(1.05 * step["value"] for step in near)])
+    if share and low > 0.5:  # what is nearly all of it: the rest is to be seen
+        axes.set_ylim(min([low, 0.95, *(step["value"] - 0.005 for step in near)]), 1.0025)
+    else:
+        axes.set_ylim(0, high if highest > 0 else 1)
 
 
 def _stat(figure: Figure, card: Axes, panel: Json, answers: Sequence[Answer], window: Window) -> None:
@@ -168,7 +189,7 @@ def _stat(figure: Figure, card: Axes, panel: Json, answers: Sequence[Answer], wi
         )
         if len(figures) > 1:
             card.text(
-                x, 0.14, _short(label, 20), size=7.5, color=FAINT, ha="center", va="center", transform=card.transAxes
+                x, 0.14, _short(label, 26), size=7, color=FAINT, ha="center", va="center", transform=card.transAxes
             )
 
 
@@ -226,7 +247,7 @@ def shown(value: float, unit: str, decimals: int | None = None, span: float | No
     size = abs(value) if span is None else span
     if unit == "percentunit":
         places = decimals if decimals is not None else 0 if size >= 0.1 else 1 if size >= 0.01 else 2
-        return f"{100 * value:.{places}f} %"
+        return f"{100 * value:.{places}f} %" if value else "0 %"
     if unit == "s":
         if size < 1:
             return f"{1000 * value:.{0 if size >= 0.01 else 1}f} ms" if value else "0"
