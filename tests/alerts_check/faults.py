@@ -65,6 +65,8 @@ def _away(role: str, all_of_them: bool = True) -> Break:
         finally:
             for name in taken:
                 await processes.bring_back(name)
+            for name in taken:
+                await processes.wait_ready(name)
 
     return make
 
@@ -160,10 +162,14 @@ async def _meanwhile(work: Callable[[], Awaitable[None]], every: float) -> Async
             await work()
             await asyncio.sleep(every)
 
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(go_on())
+    task = asyncio.create_task(go_on())
+    try:
         yield
+    finally:
         task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()  # it failed, which says more than that nobody was told
 
 
 LAVALINK_KILLED = Fault("NoLavalink", "every Lavalink is killed", _away(AUDIO))
