@@ -31,6 +31,10 @@ AT_LEAST_S = 10.0
 """Seconds between two readings: who is refused again and again asks no more often."""
 
 
+for _outcome in ("done", "failed"):  # how many there were is seen from the first one on
+    SECRETS_READ.labels(_outcome)
+
+
 class Rotation:
     """Reads the secret of ``settings`` again; without one it does nothing."""
 

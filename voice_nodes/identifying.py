@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from tonearm.backoff import Backoff
@@ -102,7 +104,7 @@ class Turns:
         if limits is None:
             answer = await self._rest.fetch_gateway_bot()
             limits = await identify.save_limits(self._redis, answer["session_start_limit"])
-        SESSION_STARTS_LEFT.set(limits.remaining)
+        _told.append(limits)
         return limits
 
     async def _too_few(self, limits: identify.Limits) -> float:
@@ -124,6 +126,17 @@ class Turns:
             except (*FAILURES, DiscordAway, DiscordError) as error:
                 LOG.warning("The turn to identify is not known: %r", error, extra=context(shard=self._shard))
                 await backoff.wait()
+
+
+_told: deque[identify.Limits] = deque(maxlen=1)
+
+
+def _left() -> float:
+    """As this process was last told; NaN where it was not, or where the day has begun anew since."""
+    return _told[0].remaining if _told and time.time() * 1000 < _told[0].reset_ms else math.nan
+
+
+SESSION_STARTS_LEFT.set_function(_left)
 
 
 async def _count(redis: Client) -> None:

@@ -28,6 +28,10 @@ MARGIN = 1.0
 """Seconds before its end from which a lease is not acted on any more."""
 
 
+for _change in ("taken", "taken again", "lost", "given back"):  # how many there were is seen from the first one on
+    LEASE_CHANGES.labels(_change)
+
+
 def uptime() -> float:
     """Seconds that have passed, in any state of this process and of the machine: also while it was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

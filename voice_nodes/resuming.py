@@ -6,11 +6,13 @@ to be had from outside, and the cache of guilds is empty, as a RESUME brings no 
 - resumes a saved session: :class:`ResumingWebSocket` gives ``DiscordWebSocket.from_client`` session, sequence and URL;
 - makes a reduced GUILD_CREATE of a cached guild (:func:`snapshot`), from which a new process rebuilds it
   (:func:`restore`);
-- tells of each event after discord.py has taken it (:func:`watch`).
+- tells of each event after discord.py has taken it (:func:`watch`);
+- has the latency of the gateway measured from the sending of a heartbeat (:class:`Punctual`).
 
 It leans on these internals, which :func:`require_internals` checks when a process starts:
 ``DiscordWebSocket.from_client`` and its parameters, ``identify``, ``resume``, ``_keep_alive``;
-``discord.client.DiscordWebSocket`` as the name that ``connect`` uses; ``ConnectionState.parsers``, ``hooks`` and
+``discord.client.DiscordWebSocket`` as the name that ``connect`` uses; ``discord.gateway.KeepAliveHandler`` and its
+``get_payload``; ``ConnectionState.parsers``, ``hooks`` and
 ``call_hooks``, ``_add_guild_from_data``, ``_users``, ``user``;
 ``Guild._voice_states``; ``VoiceChannel._overwrites``.
 """
@@ -19,14 +21,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import discord
 import discord.client
+import discord.gateway
 import yarl
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.guild import Guild
 from discord.state import ConnectionState
 from discord.user import ClientUser
@@ -89,6 +93,15 @@ class ResumingWebSocket(DiscordWebSocket):
             raise
 
 
+class Punctual(KeepAliveHandler):
+    """Notes when a heartbeat was sent before it is: discord.py does it in its thread once it hears that it was sent,
+    and measures an acknowledgement that is quicker than that against the heartbeat before."""
+
+    def get_payload(self) -> dict[str, Any]:
+        self._last_send = time.perf_counter()
+        return super().get_payload()
+
+
 def abort(socket: aiohttp.ClientWebSocketResponse | None) -> None:
     """Cut a WebSocket with what waits in it: nothing more is sent, not even a close."""
     connection = socket._response.connection if socket is not None else None
@@ -108,6 +121,7 @@ def install() -> None:
     """
     require_internals()
     discord.client.DiscordWebSocket = ResumingWebSocket  # type: ignore[misc]
+    discord.gateway.KeepAliveHandler = Punctual  # type: ignore[misc]
 
 
 def require_internals() -> None:
@@ -120,6 +134,8 @@ def require_internals() -> None:
     missing = [name for name in ("initial", "gateway", "session", "sequence", "resume") if name not in known]
     for owner, name in (
         (discord.client, "DiscordWebSocket"),
+        (discord.gateway, "KeepAliveHandler"),
+        (KeepAliveHandler, "get_payload"),
         (DiscordWebSocket, "identify"),
         (DiscordWebSocket, "resume"),
         (ConnectionState, "call_hooks"),

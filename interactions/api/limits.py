@@ -15,6 +15,8 @@ from tonearm.telemetry import API_UNLIMITED, LIMITED
 
 POLICY = "key"
 
+_limited = LIMITED.labels("api_key")
+
 
 async def count(redis: Client, key: str, *, per_minute: int) -> dict[str, str]:
     """The headers that tell ``key`` how much is left.
@@ -34,7 +36,7 @@ async def count(redis: Client, key: str, *, per_minute: int) -> dict[str, str]:
     }
     if rate.allowed:
         return headers
-    LIMITED.labels("api_key").inc()
+    _limited.inc()
     seconds = max(1, math.ceil(rate.retry_ms / 1000))
     raise Problem(
         "too-many-requests",

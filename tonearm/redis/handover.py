@@ -118,6 +118,10 @@ def slot_of(job: AnyJob, shard_count: int) -> int:
     return keys.stream_of(job.guild) if isinstance(job, ErrandJob) else keys.shard_of(job.guild, shard_count)
 
 
+for _limiter in ("user", "guild", "waiting", "busy"):  # how many there were is seen from the first one on
+    LIMITED.labels(_limiter)
+
+
 def _limited(limiter: str, sentence: Sentence, **values: object) -> Refused:
     LIMITED.labels(limiter).inc()
     return Refused(sentence, **values)

@@ -130,7 +130,9 @@ GATEWAY_LATENCY = gauge(
     of=_VOICE,
 )
 SESSION_STARTS_LEFT = gauge(
-    "tonearm_gateway_session_starts_left", "Gateway sessions that may still be started today.", of=_VOICE
+    "tonearm_gateway_session_starts_left",
+    "Gateway sessions that may still be started today; NaN where it is not known.",
+    of=_VOICE,
 )
 
 # Voice nodes: players.

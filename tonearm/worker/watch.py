@@ -65,6 +65,10 @@ class Watch:
         self._shard_count = shard_count
         self._timeout = timeout
         self._clock = clock
+        _show_redis(None)
+        _show_postgres(None)
+        REDIS_UP.set(UNKNOWN)
+        POSTGRES_UP.set(UNKNOWN)
 
     async def look(self) -> None:
         """Look once. What is not known now is :data:`UNKNOWN`, not what it was.

@@ -26,6 +26,11 @@ KEEP_TIMEOUT = 1.5
 """Seconds that keeping it may take: Discord waits for 3 s in all, and sends it again later."""
 
 
+for _source in ("discord", "stripe"):  # how many there were is seen from the first one on
+    for _outcome in ("stored", "duplicate", "refused", "failed"):
+        WEBHOOK_RECEIPTS.labels(_source, _outcome)
+
+
 async def read(request: Request) -> bytes:
     """The raw body.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import time
 from collections.abc import AsyncIterator
@@ -110,7 +111,9 @@ async def test_a_grant_that_came_late_is_not_used(client: Client) -> None:
     assert time.monotonic() - began >= DISCORD
 
 
-async def test_discord_is_asked_once_for_all_processes_and_starts_are_counted(client: Client) -> None:
+async def test_discord_is_asked_once_for_all_processes_and_starts_are_counted(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rests = [Rest(concurrency=8, remaining=900) for _ in range(3)]
     for shard, rest in enumerate(rests):
         await turns(client, rest, shard).take()
@@ -119,6 +122,10 @@ async def test_discord_is_asked_once_for_all_processes_and_starts_are_counted(cl
     assert limits is not None
     assert (limits.max_concurrency, limits.remaining) == (8, 897)
     assert metric("tonearm_gateway_session_starts_left") == 898
+    monkeypatch.setattr(identifying.time, "time", lambda: limits.reset_ms / 1000)
+    assert math.isnan(metric("tonearm_gateway_session_starts_left")), "another day has begun"
+    identifying._told.clear()
+    assert math.isnan(metric("tonearm_gateway_session_starts_left")), "nobody has asked"
     assert 50_000 < await client.pttl(keys.GATEWAY) <= identify.KEPT_MS
 
 

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from unittest.mock import MagicMock
 
 import discord
 import discord.client
+import discord.gateway
 import pytest
-from discord.gateway import DiscordWebSocket
+from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.guild import Guild
 from discord.state import ConnectionState
 
 from tests.support.voice_nodes import GUILD
 from tonearm.errors import StartFailed
-from voice_nodes.resuming import ResumingWebSocket, abort, install, require_internals, touched, watch
+from voice_nodes.resuming import Punctual, ResumingWebSocket, abort, install, require_internals, touched, watch
 
 BOT = 4242
 
 
 def test_the_installed_discord_py_has_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discord.client, "DiscordWebSocket", DiscordWebSocket)
+    monkeypatch.setattr(discord.gateway, "KeepAliveHandler", KeepAliveHandler)
     install()
     assert discord.client.DiscordWebSocket is ResumingWebSocket
+    assert discord.gateway.KeepAliveHandler is Punctual
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,7 @@ def test_the_installed_discord_py_has_all_of_it(monkeypatch: pytest.MonkeyPatch)
     [
         (DiscordWebSocket, "identify"),
         (DiscordWebSocket, "resume"),
+        (KeepAliveHandler, "get_payload"),
         (ConnectionState, "call_hooks"),
         (ConnectionState, "_add_guild_from_data"),
         (ConnectionState, "parse_ready"),
@@ -102,3 +107,12 @@ async def test_an_event_that_breaks_is_logged_and_ends_nothing(caplog: pytest.Lo
 
 def test_no_socket_is_cut_where_there_is_none() -> None:
     abort(None)
+
+
+def test_a_heartbeat_is_measured_from_its_own_sending() -> None:
+    socket = MagicMock(thread_id=0, sequence=1, HEARTBEAT=1, _max_heartbeat_timeout=60.0)
+    beating = Punctual(ws=socket, interval=41.25, shard_id=0)
+    beating._last_send -= 41  # the one before
+    beating.get_payload()
+    beating.ack()  # comes before discord.py has heard that it was sent
+    assert beating.latency < 10
