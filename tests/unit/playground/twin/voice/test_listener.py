@@ -142,8 +142,9 @@ def test_chirp_position_of_silence(ear: Ear) -> None:
 
 def test_recording_keeps_everything_and_its_pauses(ear: Ear, encode: Encode, sine: Sine) -> None:
     ear.listener.record()
-    ear.give(encode(sine(440, 12)), ago_ms=1_000)
-    ear.give(encode(sine(550, 1)), ago_ms=-1_000)
+    first, second = encode(sine(440, 12)), encode(sine(550, 1))  # beforehand: both are dated from when they are given
+    ear.give(first, ago_ms=1_000)
+    ear.give(second, ago_ms=-1_000)
     assert len(ear.listener.wav()()) == pytest.approx(14 * 192_000, rel=0.01)
     ear.listener.keep(1)
     assert len(ear.listener.wav()()) == pytest.approx(192_000, rel=0.01)
