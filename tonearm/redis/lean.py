@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 import hiredis
 from redis import exceptions
 
+from tonearm.late_import import import_whole
 from tonearm.redis.client import Client
 
 TRUSTED_FOR_S = 60.0
@@ -48,7 +49,8 @@ def connect_lean(url: str) -> Client:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or parts.query:
-        from tonearm.redis.kept import connect_kept  # all of redis-py
+        import_whole("redis")
+        from tonearm.redis.kept import connect_kept
 
         return connect_kept(url)
     return cast(Client, LeanClient(url))

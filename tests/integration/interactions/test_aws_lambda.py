@@ -89,6 +89,12 @@ async def test_a_command_in_a_new_process_imports_no_more_than_it_needs(redis_ur
     assert job.action.query == "anything"
 
 
+async def test_where_redis_is_named_with_more_than_an_address_all_of_redis_py_is_imported(redis_url, node):
+    sent = signed_event(command("play", query="anything"))
+    answer = await new_process(sent, {"redis.client"}, f"{redis_url}?socket_keepalive=true")
+    assert answer == [200, '{"type":5}', ["redis.client"]]
+
+
 async def test_a_bad_signature_another_path_and_another_method_are_refused(function):
     called = function("redis://127.0.0.1:1")
     body = json.dumps(interaction(1)).encode()
