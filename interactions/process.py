@@ -30,6 +30,9 @@ KEEP_ALIVE_S = 75
 HEADERS_S = 10
 """Seconds that a connection may take, at most twice that, to send the headers of a request: uvicorn waits for good."""
 
+MOST_WORKERS = 64
+"""More processes on one port are a mistake."""
+
 TICKS_A_SECOND = 10
 """How often uvicorn calls ``on_tick``."""
 
@@ -42,30 +45,52 @@ def main(argv: list[str]) -> int:
         StartFailed: the address can't be listened on.
     """
     parser = argparse.ArgumentParser(prog="tonearm interactions", description="Answers Discord's interactions.")
-    parser.parse_args(argv)
+    parser.add_argument(
+        "--workers", type=_number, default=1, metavar="N", help="processes on one port, for as many cores; 1 by default"
+    )
+    parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)  # what a worker is given to listen on
+    args = parser.parse_args(argv)
     settings = tonearm_settings.load(NEEDED)
     set_up_logging(settings.log_format)
+    if args.workers > 1:
+        from interactions import workers  # with what only a supervisor needs
+
+        with listen(settings.host, settings.port) as listener:
+            asyncio.run(workers.serve(args.workers, listener))
+        return 0
     exposing.begin("interactions")
     with (
         traces.exporting(settings.traces, "interactions"),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(serve(settings))
+        runner.run(serve(settings, None if args.socket is None else socket.socket(fileno=args.socket)))
     return 0
 
 
-async def serve(settings: Settings) -> None:
-    """Listens, says so on standard output, and serves until a signal comes.
+def _number(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MOST_WORKERS}, not {text!r}")
+    return int(text)
+
+
+async def serve(settings: Settings, listener: socket.socket | None = None) -> None:
+    """Listens, or takes ``listener``, says so on standard output, and serves until a signal comes.
 
     Raises:
         SettingsError: a setting is not that of the other processes.
         StartFailed: the address can't be listened on.
     """
-    await serve_app("interactions", lambda stop: create_app(settings, on_fatal=stop), settings)
+    await serve_app("interactions", lambda stop: create_app(settings, on_fatal=stop), settings, listener)
 
 
-async def serve_app(name: str, make: Callable[[Callable[[TonearmError], None]], Starlette], settings: Settings) -> None:
-    """Serves what ``make`` makes, which may say why this process can't go on; ``name`` is the process' own.
+async def serve_app(
+    name: str,
+    make: Callable[[Callable[[TonearmError], None]], Starlette],
+    settings: Settings,
+    listener: socket.socket | None = None,
+) -> None:
+    """Serves what ``make`` makes, which may say why this process can't go on; ``name`` is the process' own. It listens
+    as the settings say, unless it is given a ``listener``, which is bound.
 
     Raises:
         SettingsError: a setting is not that of the other processes.
@@ -93,7 +118,7 @@ async def serve_app(name: str, make: Callable[[Callable[[TonearmError], None]], 
         ),
         name,
     )
-    listener = _listen(settings.host, settings.port)
+    listener = listener or listen(settings.host, settings.port)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop)
@@ -129,7 +154,12 @@ class _Server(uvicorn.Server):
             announce_ready(process=self._name, url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound there.
+
+    Raises:
+        StartFailed: it can't be.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

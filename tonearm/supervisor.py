@@ -37,7 +37,7 @@ Ready = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to run: ``env`` is added to our own, ``ready_timeout`` is in seconds.
+    """A process to run: ``env`` is added to our own, ``ready_timeout`` is in seconds, ``pass_fds`` are shared with it.
 
     The death of one with ``restart`` is mended, the death of another ends the run.
     """
@@ -47,6 +47,7 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     ready_timeout: float = 30.0
     restart: bool = False
+    pass_fds: tuple[int, ...] = ()
 
 
 class EventKind(StrEnum):
@@ -247,7 +248,7 @@ class Supervisor:
             self._log(spec.name, line)
 
         try:
-            child = await spawn(spec.argv, env=spec.env, on_line=on_line)
+            child = await spawn(spec.argv, env=spec.env, on_line=on_line, pass_fds=spec.pass_fds)
         except OSError as error:
             raise StartFailed(f"{spec.name} did not start: {error.strerror}.") from error
         exited = asyncio.create_task(child.wait())

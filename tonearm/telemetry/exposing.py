@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric, disable_created_metrics
+from prometheus_client import REGISTRY, CollectorRegistry, Metric, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from tonearm import __version__
 from tonearm.telemetry import BUILD_INFO, MEMORY_LIMIT
 from tonearm.telemetry.declaring import CATALOGUE
 
 OURS = "tonearm_"
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that names the folder in which several processes count as one; prometheus_client's own."""
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where the kernel says how much memory this process' cgroup may have: version 2, and 1."""
@@ -37,7 +45,18 @@ def begin(process: str) -> None:
 
 def exposition() -> tuple[bytes, str]:
     """The metrics of this process in Prometheus' text format, and its content type."""
-    return generate_latest(_Shown(REGISTRY)), CONTENT_TYPE_LATEST
+    return generate_latest(_Shown(_registry())), CONTENT_TYPE_LATEST
+
+
+def _registry() -> CollectorRegistry:
+    """Where this process counts; of one that is several, where all of them do."""
+    folder = os.environ.get(SHARED_FOLDER)
+    if folder is None:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    registry.register(_Family(Path(folder)))
+    return registry
 
 
 def memory_limit(files: Iterable[Path] = CGROUP_LIMITS) -> int:
@@ -66,3 +85,30 @@ class _Shown(CollectorRegistry):
 
 def _declared(metric: Metric) -> str:
     return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+
+class _Family(Collector):
+    """What the kernel says of a process that is several: of all that count in ``folder``, and of who started them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        for pid in {os.getppid(), *(int(file.stem.rpartition("_")[2]) for file in self._folder.glob("*.db"))}:
+            for metric in _of_process(pid):
+                known = found.setdefault(metric.name, metric)
+                if known is not metric:
+                    known.samples = [_together(*pair) for pair in zip(known.samples, metric.samples, strict=True)]
+        yield from found.values()
+
+
+def _of_process(pid: int) -> Iterable[Metric]:
+    """Nothing of one that is gone."""
+    return ProcessCollector(pid=lambda: pid, registry=None).collect()
+
+
+def _together(one: Sample, other: Sample) -> Sample:
+    """The family is as old as its eldest; all else adds up."""
+    join = min if one.name.endswith("_start_time_seconds") else operator.add
+    return one._replace(value=join(one.value, other.value))
