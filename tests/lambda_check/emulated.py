@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -81,6 +82,7 @@ class Emulated:
                     try:
                         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
                     except OSError:
+                        assert self._process.returncode is None, self.log()
                         await asyncio.sleep(0.01)
                     else:
                         writer.close()
@@ -93,7 +95,8 @@ class Emulated:
         assert self._process is not None
         assert self._http is not None
         await self._http.close()
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself, which its log tells
+            os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
         self._log.close()
 
