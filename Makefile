@@ -79,7 +79,7 @@ api-document: .venv/installed ## write what the API serves from docs/api/openapi
 deploy-check: .venv/installed ## Kubernetes' manifests, images and compose, as far as they can be judged without running them
 	@$(BIN)/python .ci/deploy_check.py
 
-docs-check: .venv/installed ## links, diagrams, the runbook, and what the pages tell to type; needs npm and Chromium    [ARGS=--quick]
+docs-check: .venv/installed ## links, diagrams, the runbook, and what the pages tell to type; needs npm, Chromium, promtool    [ARGS=--quick]
 	@$(BIN)/python .ci/docs_check.py $(ARGS)
 
 dashboards: .venv/installed ## write Grafana's dashboards from monitoring/grafana/

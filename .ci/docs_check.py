@@ -17,6 +17,7 @@ import docs_diagrams
 import docs_kubernetes
 import docs_links
 import docs_pages
+import docs_queries
 import docs_readme
 import docs_words
 from docs_pages import ROOT
@@ -56,6 +57,8 @@ def checks(*, quick: bool) -> Iterator[Check]:
         yield f"{name} are there", problems
     unknown = [f"{page.name}: {each}" for page in pages for each in docs_kubernetes.unknown(page)]
     yield "what kubectl is told of is in the manifests", unknown
+    asked = sum(len(page.queries) for page in pages)
+    yield f"queries are PromQL ({asked})", docs_queries.wrong(pages)
     named = docs_words.alerts(ALERTS.read_text())
     yield f"the runbook has every alert ({len(named)})", list(docs_words.unexplained(ALERTS, docs_pages.read(RUNBOOK)))
     yield "the page of the architecture shows the diagrams as they are", list(docs_diagrams.unlike())

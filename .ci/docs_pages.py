@@ -20,12 +20,16 @@ _ID = re.compile(r"<a\s+(?:id|name)=\"([^\"]+)\"")
 
 
 class Page(NamedTuple):
-    """One page. ``anchors`` are what a ``#`` can name in it, ``codes`` whatever is set as code."""
+    """One page.
+
+    ``anchors`` are what a ``#`` can name in it, ``codes`` whatever is set as code, ``queries`` the lines of PromQL.
+    """
 
     path: Path
     links: tuple[str, ...]
     anchors: frozenset[str]
     codes: tuple[str, ...]
+    queries: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -47,7 +51,8 @@ def read(path: Path) -> Page:
         token.attrs["href"] if token.type == "link_open" else token.attrs["src"] for token in tokens if _leads(token)
     )
     codes = (token.content for token in tokens if token.type in ("code_inline", "fence", "code_block"))
-    return Page(path, tuple(map(str, links)), frozenset(_anchors(tokens)), tuple(codes))
+    queries = (line for token in tokens if token.info == "promql" for line in token.content.splitlines() if line)
+    return Page(path, tuple(map(str, links)), frozenset(_anchors(tokens)), tuple(codes), tuple(queries))
 
 
 def _leads(token: Token) -> bool:

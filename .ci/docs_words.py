@@ -18,10 +18,10 @@ TARGET = re.compile(r"(?:^|[\s;&(])make ((?:[a-z][a-z0-9-]*(?: |$))*)", re.MULTI
 COMMAND = re.compile(r"(?:^|\s|bin/)tonearm(?: --env-file \S+)? ([a-z][a-z-]*)((?: [^\s`|#;)]+)*)")
 MODULE = re.compile(r"\bpython3? -m ([a-z_][\w.]*)")
 SETTING = re.compile(r"\bTONEARM_[A-Z0-9_]*[A-Z0-9]")
-METRIC = re.compile(r"\btonearm_[a-z0-9_]*[a-z0-9]|\btonearm:[a-z0-9_:]+")
+METRIC = re.compile(r"\btonearm_[a-z0-9_]*[a-z0-9]|\btonearm:[a-z0-9_]+:[a-z0-9_]+")
 FOLDERS = ("docs", "infra", "interactions", "k8s", "monitoring", "playground", "requirements", "tests", "tonearm")
 FILE = re.compile(rf"(?<![\w/.…=-])(?:\.\./)*((?:\.ci|{'|'.join(FOLDERS)}|voice_nodes)/[\w./-]*\w)(?![\w…<*{{])")
-WORD = re.compile(r"[\w-]+")
+PART = re.compile(r"[a-z][a-z-]*")
 
 OTHERS_MODULES = frozenset({"venv", "pip"})
 SUFFIXES = ("_bucket", "_sum", "_count")
@@ -41,7 +41,7 @@ def commands(page: Page) -> Iterator[str]:
     for code in page.codes:
         for name, rest in COMMAND.findall(code):
             words = rest.split()
-            part = words[0] if words and WORD.fullmatch(words[0]) and not words[0].startswith("-") else ""
+            part = words[0] if words and PART.fullmatch(words[0]) else ""
             said = help_of(name, part)
             if not said:
                 yield f"tonearm {name} {part}".rstrip()
