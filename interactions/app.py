@@ -21,6 +21,7 @@ from interactions.discord.verify import Verifier
 from interactions.memory import Memory, TracedMemory
 from interactions.replies import Replies
 from tonearm.errors import TonearmError
+from tonearm.faults import keeping_faults
 from tonearm.redis.client import Client
 from tonearm.redis.shared import connect_shared
 from tonearm.settings import Settings
@@ -53,7 +54,8 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         hearing = asyncio.create_task(replies.run(), name="replies")
         try:
-            yield
+            async with keeping_faults(client, "interactions"):
+                yield
         finally:
             hearing.cancel()
             await asyncio.gather(hearing, return_exceptions=True)

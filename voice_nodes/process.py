@@ -17,6 +17,7 @@ from tonearm.backoff import Backoff
 from tonearm.cache import TermsCache
 from tonearm.discord.rest import RestClient
 from tonearm.errors import SettingsError, StartFailed
+from tonearm.faults import keeping_faults
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.pools import open_pools
 from tonearm.premium.plans import PlanId
@@ -82,6 +83,7 @@ async def run(settings: Settings) -> None:
         _pool(settings) as pool,
         redis,
         intake,
+        keeping_faults(redis, "voice-node"),
     ):
         membership = Membership(redis, name, settings.shard_count, settle=settings.rebalance_after)
         base = PlanId(settings.default_plan)

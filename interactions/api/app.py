@@ -29,6 +29,7 @@ from interactions.memory import Memory, TracedMemory
 from interactions.replies import Replies
 from interactions.reply_lists import ReplyLists
 from tonearm.errors import Problem, TonearmError
+from tonearm.faults import keeping_faults
 from tonearm.postgres.pools import Pools
 from tonearm.redis.client import Client
 from tonearm.redis.shared import connect_shared
@@ -81,7 +82,8 @@ def create_api(
             asyncio.create_task(parts.keyring.listen(), name="revoked keys"),
         )
         try:
-            yield
+            async with keeping_faults(client, "api"):
+                yield
         finally:
             for each in hearing:
                 each.cancel()

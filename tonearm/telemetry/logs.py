@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name, value in _told(record).items():
+        for name, value in values_of(record).items():
             line.setdefault(name, value)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -42,7 +42,7 @@ class TextFormatter(logging.Formatter):
     """A line for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        context = _told(record)
+        context = values_of(record)
         text = super().format(record)
         return f"{text} {' '.join(f'{key}={value}' for key, value in context.items())}" if context else text
 
@@ -73,7 +73,8 @@ def about(**values: object) -> Iterator[None]:
         _about.reset(before)
 
 
-def _told(record: logging.LogRecord) -> Mapping[str, object]:
+def values_of(record: logging.LogRecord) -> Mapping[str, object]:
+    """What a line says beside its sentence."""
     told = {**_about.get({}), **getattr(record, "context", {})}
     trace = traces.trace_id(traces.traceparent())
     return told if trace is None else {"trace": trace, **told}

@@ -21,6 +21,7 @@ from tonearm.backoff import Backoff
 from tonearm.cache import TermsCache
 from tonearm.discord.rest import RestClient
 from tonearm.errors import StartFailed
+from tonearm.faults import keeping_faults
 from tonearm.postgres.pool import Pool
 from tonearm.postgres.pools import open_pools
 from tonearm.premium.plans import PLANS, PlanId, shelf
@@ -138,6 +139,7 @@ async def run(settings: Settings) -> None:
         open_till(settings, pools.write, clock=wall_clock) as till,
         make_store(settings) or nullcontext() as store,
         rotating(settings),
+        keeping_faults(redis, "worker"),
         watching(redis, owner, Watch(redis, pools.write, settings.shard_count)),
     ):
         base = PlanId(settings.default_plan)
