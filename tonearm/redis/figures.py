@@ -63,8 +63,17 @@ async def fetch_figures(client: Client, shard_count: int) -> Figures:
         dead=sum(dead),
         owed=sum(owed),
         oldest_owed_ms=_oldest(now, filter(None, (_made_ms(name) for names in answers for name in names))),
-        memory=max(_used(info) for info in await _infos(client)),
+        memory=await fetch_memory_used(client),
     )
+
+
+async def fetch_memory_used(client: Client) -> float:
+    """The used part of maxmemory, at the fullest master; 0 where there is no maxmemory.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    return max(_used(info) for info in await _infos(client))
 
 
 def _oldest(now_ms: int, times: Iterable[int]) -> int:

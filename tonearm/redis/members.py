@@ -6,7 +6,7 @@ import msgspec
 
 from tonearm.jobs.job import encode
 from tonearm.redis import keys
-from tonearm.redis.client import Client
+from tonearm.redis.client import Client, now_ms
 from tonearm.redis.script import Script
 
 LIFE_MS = 8_000
@@ -50,6 +50,21 @@ async def beat(client: Client, member: Member, *, tell: bool = False, life_ms: i
     args: list[str | bytes | int] = [member.name, encode(member), life_ms, keys.NODES, int(tell)]
     found = await _beat(client, [keys.BEATS, keys.ABOUT], args)
     return [Seen(_decode(about), int(silent)) for about, silent in zip(found[::2], found[1::2], strict=True) if about]
+
+
+async def fetch_members(client: Client) -> list[Seen]:
+    """All members, for who is none; the eldest first. Where no member is left, those who went last are there for good.
+
+    Raises:
+        RedisError: Redis doesn't answer.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.zrange(keys.BEATS, 0, -1, withscores=True)
+    pipe.hgetall(keys.ABOUT)
+    beats, about = await pipe.execute()
+    at_ms = await now_ms(client, keys.BEATS)
+    found = [Seen(_decode(about[name]), max(0, at_ms - int(beat))) for name, beat in beats if name in about]
+    return sorted(found, key=lambda seen: (seen.member.since_ms, seen.member.name))
 
 
 async def forget(client: Client, name: str) -> None:
