@@ -84,17 +84,18 @@ def untested() -> list[Check]:
 def table(outcomes: Sequence[Outcome]) -> list[str]:
     """Each alert with how it fired."""
     cases = rules.cases()
-    live_ones = {outcome.fault.alert: outcome for outcome in outcomes}
+    seen = {outcome.alert: _live(outcome) for outcome in outcomes}
+    for outcome in outcomes:
+        for name in outcome.fault.held_back:
+            seen.setdefault(name, f"held back beside {outcome.alert}")
     lines = [f"\n{'alert':<26} {'severity':<9} {'unit':<19} live"]
     for alert in rules.alerts():
         unit = f"{cases.firing[alert.name]} fire, {cases.silent[alert.name]} silent"
-        lines.append(f"{alert.name:<26} {alert.severity:<9} {unit:<19} {_live(live_ones.get(alert.name))}".rstrip())
+        lines.append(f"{alert.name:<26} {alert.severity:<9} {unit:<19} {seen.get(alert.name, '')}".rstrip())
     return lines
 
 
-def _live(outcome: Outcome | None) -> str:
-    if outcome is None:
-        return ""
+def _live(outcome: Outcome) -> str:
     if outcome.problem:
         return f"FAILED: {outcome.problem} ({outcome.fault.what})"
     return f"fired after {outcome.fired:.0f} s, over after {outcome.resolved:.0f} s ({outcome.fault.what})"

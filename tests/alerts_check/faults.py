@@ -43,11 +43,12 @@ Break = Callable[[Place], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Fault:
-    """``alert`` is the one that has to be told of what is done."""
+    """``alerts`` have to be told of what is done; ``held_back`` fire too, and nobody may be told of them."""
 
-    alert: str
     what: str
     make: Break
+    alerts: tuple[str, ...]
+    held_back: tuple[str, ...] = ()
 
 
 def _away(role: str, all_of_them: bool = True) -> Break:
@@ -172,27 +173,29 @@ async def _meanwhile(work: Callable[[], Awaitable[None]], every: float) -> Async
             task.result()  # it failed, which says more than that nobody was told
 
 
-LAVALINK_KILLED = Fault("NoLavalink", "every Lavalink is killed", _away(AUDIO))
-FORGED = Fault("SignatureFailures", "somebody forges signatures", _forging)
-UNANSWERED = Fault("InteractionsUnanswered", "Discord takes no answer", _unanswered)
-
-SHORT = ((LAVALINK_KILLED, FORGED, UNANSWERED),)
+SHORT = (
+    (
+        Fault("every Lavalink is killed", _away(AUDIO), ("NoLavalink",), ("LavalinkDown",)),
+        Fault("somebody forges signatures", _forging, ("SignatureFailures",)),
+        Fault("Discord takes no answer", _unanswered, ("InteractionsUnanswered", "AnswersBudgetBurnsFast")),
+    ),
+)
 """Rounds of faults: those of one round are done at once, and have nothing to do with each other."""
 
 LONG = (
     *SHORT,
     (
-        Fault("RedisDown", "Redis is killed", _redis_down),
-        Fault("AllSignaturesRefused", "only forged signatures come", _forging),
+        Fault("Redis is killed", _redis_down, ("RedisDown",)),
+        Fault("only forged signatures come", _forging, ("AllSignaturesRefused",)),
     ),
     (
-        Fault("NoVoiceNode", "every voice node is killed", _away(VOICE)),
-        Fault("NoWorker", "every worker is killed", _away(WORKER)),
-        Fault("NoInteractionsProcess", "every HTTP process is killed", _away(HTTP)),
+        Fault("every voice node is killed", _away(VOICE), ("NoVoiceNode",)),
+        Fault("every worker is killed", _away(WORKER), ("NoWorker",)),
+        Fault("every HTTP process is killed", _away(HTTP), ("NoInteractionsProcess",)),
     ),
     (
-        Fault("BacklogOld", "a track's source hangs", _slow_source),
-        Fault("PostgresDown", "PostgreSQL is killed", _postgres_down),
-        Fault("LavalinkDown", "one of two Lavalinks is killed", _away(AUDIO, all_of_them=False)),
+        Fault("a track's source hangs", _slow_source, ("BacklogOld",)),
+        Fault("PostgreSQL is killed", _postgres_down, ("PostgresDown",)),
+        Fault("one of two Lavalinks is killed", _away(AUDIO, all_of_them=False), ("LavalinkDown",)),
     ),
 )

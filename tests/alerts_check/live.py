@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,9 +28,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one fault: seconds until somebody was told, and until they were told that it is over; or what went
+    """What became of one alert: seconds until somebody was told, and until they were told that it is over; or what went
     wrong."""
 
+    alert: str
     fault: Fault
     fired: float | None = None
     resolved: float | None = None
@@ -56,7 +57,6 @@ async def run(folder: Path, rounds: Sequence[Sequence[Fault]], log: Log, say: Sa
     )
     library = folder / "music"
     library.mkdir()
-    severities = {alert.name: alert.severity for alert in rules.alerts()}
 
     def on_told(told: Told) -> None:
         say(f"{told.receiver}: {told.alert} {'fires' if told.firing else 'is over'}: {told.summary}")
@@ -66,35 +66,63 @@ async def run(folder: Path, rounds: Sequence[Sequence[Fault]], log: Log, say: Sa
         say("Tonearm is up")
         async with watching(_made(folder / "watch"), _targets(cluster), log, on_told) as watch:
             place = await _place(cluster)
-            outcomes = []
+            outcomes: list[Outcome] = []
             for faults in rounds:
                 await _wait_well(cluster, watch)
                 async with asyncio.TaskGroup() as group:
-                    tasks = [
-                        group.create_task(_prove(fault, severities[fault.alert], place, watch, say)) for fault in faults
-                    ]
-                outcomes += [task.result() for task in tasks]
+                    proofs = [group.create_task(Proof(fault, place, watch, say).run()) for fault in faults]
+                outcomes += [outcome for proof in proofs for outcome in proof.result()]
     return outcomes
 
 
-async def _prove(fault: Fault, severity: str, place: Place, watch: Watching, say: Say) -> Outcome:
-    receiver = watch.receiver
-    fired = resolved = None
-    try:
-        await receiver.wait_over(fault.alert, RESOLVE_SECONDS)  # it may be, of what came before
-        say(f"{fault.what}: {fault.alert} is to be told")
+class Proof:
+    """That one fault is told of, and that it is told to be over."""
+
+    def __init__(self, fault: Fault, place: Place, watch: Watching, say: Say) -> None:
+        self._fault = fault
+        self._place = place
+        self._watch = watch
+        self._receiver = watch.receiver
+        self._say = say
+        self._severities = {alert.name: alert.severity for alert in rules.alerts()}
+
+    async def run(self) -> list[Outcome]:
+        """Break, wait, mend, wait; what became of each alert."""
+        for alert in self._fault.alerts:  # it may still be told of what came before
+            await self._receiver.wait_over(alert, RESOLVE_SECONDS)
+        self._say(f"{self._fault.what}: {', '.join(self._fault.alerts)} to be told")
         begun = time.monotonic()
-        async with fault.make(place):
-            told = await receiver.wait_firing(fault.alert, FIRE_SECONDS)
-            fired = told.at - begun
-        watch.aim(_targets(place.cluster))
+        async with self._fault.make(self._place):
+            fired = await asyncio.gather(*(self._fires(alert, begun) for alert in self._fault.alerts))
+            loud = [alert for alert in self._fault.held_back if not await self._is_held_back(alert)]
+        self._watch.aim(_targets(self._place.cluster))
         begun = time.monotonic()
-        await receiver.wait_over(fault.alert, RESOLVE_SECONDS)
-        resolved = time.monotonic() - begun
-    except TimeoutError:
-        return Outcome(fault, fired, problem="was not told" if fired is None else "was not told to be over")
-    wrong = "" if told.receiver == severity else f"was told to {told.receiver}"
-    return Outcome(fault, fired, resolved, wrong)
+        ended = await asyncio.gather(*(self._ends(outcome, begun) for outcome in fired))
+        return [replace(each, problem=f"{', '.join(loud)} was not held back") if loud else each for each in ended]
+
+    async def _is_held_back(self, alert: str) -> bool:
+        try:
+            await self._watch.wait_held_back(alert, FIRE_SECONDS)
+        except TimeoutError:
+            return False
+        return not self._receiver.is_firing(alert)
+
+    async def _fires(self, alert: str, begun: float) -> Outcome:
+        try:
+            told = await self._receiver.wait_firing(alert, FIRE_SECONDS)
+        except TimeoutError:
+            return Outcome(alert, self._fault, problem="was not told")
+        wrong = "" if told.receiver == self._severities[alert] else f"was told to {told.receiver}"
+        return Outcome(alert, self._fault, told.at - begun, problem=wrong)
+
+    async def _ends(self, outcome: Outcome, begun: float) -> Outcome:
+        if outcome.problem:
+            return outcome
+        try:
+            await self._receiver.wait_over(outcome.alert, RESOLVE_SECONDS)
+        except TimeoutError:
+            return replace(outcome, problem="was not told to be over")
+        return replace(outcome, resolved=time.monotonic() - begun)
 
 
 async def _wait_well(cluster: Cluster, watch: Watching) -> None:

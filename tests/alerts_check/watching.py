@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,10 +100,13 @@ class Receiver:
 class Watching:
     """The running whole. ``receiver`` is told of alerts."""
 
-    def __init__(self, folder: Path, receiver: Receiver, prometheus: str, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, folder: Path, receiver: Receiver, prometheus: str, alertmanager: str, http: aiohttp.ClientSession
+    ) -> None:
         self.receiver = receiver
         self._folder = folder
-        self._url = prometheus
+        self._prometheus = prometheus
+        self._alertmanager = alertmanager
         self._http = http
 
     def aim(self, targets: Mapping[str, Sequence[str]]) -> None:
@@ -116,17 +119,33 @@ class Watching:
         Raises:
             TimeoutError: it did not within so many seconds.
         """
-        try:
-            async with asyncio.timeout(within):
-                while not await self._ask(expr):  # noqa: ASYNC110 - Prometheus tells nobody of a new sample
-                    await asyncio.sleep(AGAIN)
-        except TimeoutError:
-            raise TimeoutError(f"not so within {within:g} s: {expr}") from None
+        await _poll(lambda: self._ask(expr), within, expr)
 
-    async def _ask(self, expr: str) -> list[Any]:
-        async with self._http.post(f"{self._url}/api/v1/query", data={"query": expr}) as response:
-            found: list[Any] = (await response.json())["data"]["result"]
-            return found
+    async def wait_held_back(self, alert: str, within: float) -> None:
+        """Wait until Alertmanager knows of an alert that fires, and tells nobody because of another one.
+
+        Raises:
+            TimeoutError: it did not within so many seconds.
+        """
+        await _poll(lambda: self._is_held_back(alert), within, f"{alert} is held back")
+
+    async def _ask(self, expr: str) -> bool:
+        async with self._http.post(f"{self._prometheus}/api/v1/query", data={"query": expr}) as response:
+            return bool((await response.json())["data"]["result"])
+
+    async def _is_held_back(self, alert: str) -> bool:
+        about = {"filter": f'alertname="{alert}"'}
+        async with self._http.get(f"{self._alertmanager}/api/v2/alerts", params=about) as response:
+            return any(each["status"]["inhibitedBy"] for each in await response.json())
+
+
+async def _poll(look: Callable[[], Awaitable[bool]], within: float, what: str) -> None:
+    try:
+        async with asyncio.timeout(within):
+            while not await look():  # noqa: ASYNC110 - neither Prometheus nor Alertmanager tells of it by itself
+                await asyncio.sleep(AGAIN)
+    except TimeoutError:
+        raise TimeoutError(f"not so within {within:g} s: {what}") from None
 
 
 def aim(folder: Path, targets: Mapping[str, Sequence[str]]) -> None:
@@ -187,7 +206,7 @@ async def watching(
             log,
         ),
     ):
-        yield Watching(folder, receiver, f"http://{at_prometheus}", http)
+        yield Watching(folder, receiver, f"http://{at_prometheus}", f"http://{at_alertmanager}", http)
 
 
 @asynccontextmanager
