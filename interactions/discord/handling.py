@@ -83,12 +83,12 @@ class CommandHandling:
         except Refused as refusal:
             return Handled(respond.sentence(str(refusal)), "refused")
         except Away as away:
-            LOG.warning("not done", extra=context(interaction=interaction.id, error=away.detail))
+            LOG.warning("not done", extra=context(**_about(interaction), error=away.detail))
             return Handled(respond.sentence(str(away)), "away")
         except InvalidInteraction as error:
             return problem(error)
         except Exception:
-            LOG.exception("an interaction failed", extra=context(interaction=interaction.id))
+            LOG.exception("an interaction failed", extra=context(**_about(interaction)))
             return Handled(respond.sentence(Sentence.INTERNAL.format(id=interaction.id)), "failed")
 
     def _job(
@@ -109,6 +109,11 @@ class CommandHandling:
         if isinstance(action, AnyErrand):
             return ErrandJob(id, call.guild, call.user, call.channel, action, *about)
         return Job(id, call.guild, call.user, call.channel, action, *about)
+
+
+def _about(interaction: Interaction) -> dict[str, object]:
+    """Which one a line of the log is about."""
+    return {"interaction": interaction.id, "job": f"i:{interaction.id}", "guild": interaction.guild_id}
 
 
 def _shown(target: Target, message: dict[str, Any]) -> bytes:
