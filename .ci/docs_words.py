@@ -80,7 +80,7 @@ def _found(name: str) -> bool:
 
 
 def settings(page: Page) -> Iterator[str]:
-    """Variables: settings, and those that tests, targets and stacks take."""
+    """Variables: settings, and those that the audio node, targets and stacks take."""
     known = _variables()
     for code in page.codes:
         yield from (name for name in SETTING.findall(code) if name not in known)
@@ -91,7 +91,7 @@ def _variables() -> frozenset[str]:
     from playground.audio_node import options
     from tonearm.settings import DECLARED, PREFIX
 
-    files = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "serverless.yml", *(ROOT / "tests").rglob("*.py")]
+    files = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "serverless.yml"]
     others = {name for file in files for name in re.findall(SETTING, file.read_text())}
     ours = {PREFIX + setting.name.upper() for setting in DECLARED}
     node = {options.ENV_PREFIX + field.name.upper() for field in dataclasses.fields(options.Options)}

@@ -1,68 +1,48 @@
-"""What the documents tell to type is there: targets of the Makefile, commands and their options, files."""
+"""What the documents tell to type, to set and to look at is there, and their links lead somewhere: as `make docs-check`
+finds it, without what takes longer."""
 
 from __future__ import annotations
 
-import re
-from importlib.metadata import entry_points
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
+import docs_diagrams
+import docs_kubernetes
+import docs_links
+import docs_words
 import pytest
+from docs_check import ALERTS, RUNBOOK
+from docs_pages import Page, pages, read
 
-ROOT = Path(__file__).parents[2]
-FOR_THE_CHECKOUT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-DOCUMENTS = [*FOR_THE_CHECKOUT, *sorted(ROOT.glob("docs/operations/*.md"))]
-
-CODE = re.compile(r"^```\w*\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"(?:^|\s|bin/)tonearm(?: --env-file \S+)? ([a-z][a-z-]*)((?: [^\s`|#]+)*)")
-TARGET = re.compile(r"(?:^|\s)make ([a-z][a-z0-9-]*)", re.MULTILINE)
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+PAGES = pages()
+BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+RULES = {**docs_words.RULES, "what kubectl is told of": docs_kubernetes.unknown}
 
 
-def code(document: Path) -> list[str]:
-    """All that is set as code."""
-    return [block or inline for block, inline in CODE.findall(document.read_text())]
+@pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
+@BY_NAME
+def test_what_a_page_names_is_there(rule: Callable[[Page], Iterator[str]], page: Page) -> None:
+    assert list(rule(page)) == []
 
 
-def helped(name: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command, or the part of it that the first word names, says of itself."""
-    (entry,) = entry_points(group="tonearm.processes", name=name)
-    part = [word for word in words[:1] if not word.startswith("-")]
-    with pytest.raises(SystemExit) as ended:
-        entry.load()([*part, "--help"])
-    assert ended.value.code == 0
-    return capsys.readouterr().out
+@BY_NAME
+def test_every_link_leads_somewhere(page: Page) -> None:
+    assert list(docs_links.dead([page])) == []
 
 
-@pytest.mark.parametrize("document", FOR_THE_CHECKOUT, ids=lambda path: path.name)
-def test_every_target_is_in_the_makefile(document: Path) -> None:
-    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {name for piece in code(document) for name in TARGET.findall(piece)} <= targets
+def test_every_alert_is_in_the_runbook() -> None:
+    assert list(docs_words.unexplained(ALERTS, read(RUNBOOK))) == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_and_option_is_in_the_command_line(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    commands = {entry.name for entry in entry_points(group="tonearm.processes")}
-    for piece in code(document):
-        for name, rest in COMMAND.findall(piece):
-            assert name in commands, f"{document.name}: tonearm {name}"
-            words = rest.split()
-            if not words:
-                continue
-            said = helped(name, words, capsys)
-            for word in words:
-                if word.startswith("--"):
-                    assert word in said, f"{document.name}: tonearm {name} {word}"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
-    for target in LINK.findall(document.read_text()):
-        assert (document.parent / target).exists(), f"{document.name}: {target}"
+def test_the_architecture_shows_the_diagrams_as_they_are() -> None:
+    assert list(docs_diagrams.unlike()) == [], "run `make diagrams`"
 
 
 def test_the_documents_are_read() -> None:
-    """The patterns above find what they are for."""
-    pieces = [piece for document in DOCUMENTS for piece in code(document)]
-    found = {name for piece in pieces for name, _ in COMMAND.findall(piece)}
-    assert {"setup", "doctor", "up", "migrate", "interactions"} <= found
-    assert {"demo", "test", "setup"} <= {name for piece in pieces for name in TARGET.findall(piece)}
+    """The patterns find what they are for."""
+    codes = [code for page in PAGES for code in page.codes]
+    assert {"setup", "doctor", "up", "migrate", "reshard"} <= {
+        n for c in codes for n, _ in docs_words.COMMAND.findall(c)
+    }
+    assert {"demo", "test", "docs-check"} <= {w for c in codes for t in docs_words.TARGET.findall(c) for w in t.split()}
+    assert "tonearm_outbox_oldest_seconds" in {name for code in codes for name in docs_words.METRIC.findall(code)}
+    assert "k8s/base/networkpolicies.yaml" in {path for code in codes for path in docs_words.FILE.findall(code)}
