@@ -51,7 +51,6 @@ def main(argv: Sequence[str], parts: dict[str, Part] = PARTS) -> int:
             result = asyncio.run(_interruptible(parts[name], run))
         took = time.monotonic() - begun
         result.write(folder, seed=seed, commit=_commit(), long=asked.long, took_seconds=round(took, 1))
-        shutil.rmtree(folder / "valkey", ignore_errors=True)
         result.show(console)
         console.print(f"   {took:.0f} s; logs and figures in {folder}\n")
         good = good and result.good

@@ -26,6 +26,7 @@ from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
 from playground.system import PASSWORD
 from playground.twin.actors import TwinClient
+from tests.chaos.memory import emptied, in_memory
 from tests.chaos.processes import Process, Processes, Ready, signal_tree
 from tests.chaos.proxies import Address, Proxy
 from tonearm.child_logs import Log
@@ -66,6 +67,7 @@ class Cluster:
     """The running whole; an async context manager that leaves no process behind.
 
     ``proxies`` are, where the shape says so: ``redis-http``, ``redis-voice``, ``database``, ``audio-<n>`` and ``rest``.
+    ``aof_held_up`` counts the writes that the disk held up before a Redis was killed.
     ``api_url`` and ``api_key`` are for a script, where there is an API; ``sku`` is the plan pro at Discord's.
     """
 
@@ -73,7 +75,10 @@ class Cluster:
         self.folder = folder
         self.shape = shape
         self.processes = Processes(log)
-        self.valkey = Valkey(folder / "valkey", aof=True, log=lambda line: log("valkey", line))
+        self._redis_folder = in_memory(folder / "valkey")
+        self.aof_in_memory = self._redis_folder != folder / "valkey"
+        self.aof_held_up = 0
+        self.valkey = Valkey(self._redis_folder, aof=True, log=lambda line: log("valkey", line))
         self.valkey_lock = asyncio.Lock()
         self.postgres = Postgres(folder / "postgres", log=lambda line: log("postgres", line))
         self.postgres_lock = asyncio.Lock()
@@ -130,14 +135,22 @@ class Cluster:
                 while await self.owner(shard) is None:  # noqa: ASYNC110 - Redis has no event for it
                     await asyncio.sleep(0.1)
 
+    async def kill_redis(self) -> None:
+        """As SIGKILL does: what Redis had answered is in the append-only file, unless the disk held that up."""
+        self.aof_held_up += int((await self.redis.info("persistence"))["aof_delayed_fsync"])
+        await self.valkey.kill()
+
     async def complaints(self) -> list[str]:
-        """What went wrong beside everything that was looked for: processes that crashed, rules of Discord's broken.
+        """What went wrong beside everything that was looked for: processes that crashed, rules of Discord's broken, and
+        a disk too slow for what is promised.
 
         The twin's own mistakes are no fault of the bot, and are in its log.
         """
         violations = Counter(str(each["name"]) for each in await self.twin.violations())
         violations.pop(TWIN_FAILED, None)
         told = [f"Discord wrote down {times} times: {name}" for name, times in violations.items()]
+        if self.aof_held_up:
+            told.append(f"void: the disk held {self.aof_held_up} writes of Redis up, which a kill may then have lost")
         return [*map(str, self.processes.crashes), *told]
 
     async def __aenter__(self) -> Self:
@@ -153,6 +166,7 @@ class Cluster:
 
     async def _start(self) -> None:
         shape, stack = self.shape, self._stack
+        stack.enter_context(emptied(self._redis_folder))
         await stack.enter_async_context(self.valkey)
         stack.push_async_callback(self._continue_valkey)
         self._redis = redis.asyncio.from_url(
@@ -164,12 +178,15 @@ class Cluster:
         stack.push_async_callback(self._redis.aclose)
         balancer = await stack.enter_async_context(Proxy(lambda: self._serving(HTTP)))
         counter = await stack.enter_async_context(Proxy(lambda: self._serving(API)))
-        if shape.workers:
-            await self.postgres.start()
-            stack.push_async_callback(self.postgres.close)
-            stack.push_async_callback(self._continue_postgres)
+        stack.push_async_callback(self._close_postgres)
         await stack.enter_async_context(self.processes)
-        twin = (await self.processes.start("twin", lambda: _module("playground.twin", "--identify-interval", "5"))).said
+        async with asyncio.TaskGroup() as starting:
+            if shape.workers:
+                starting.create_task(self.postgres.start())
+            twin_started = starting.create_task(
+                self.processes.start("twin", lambda: _module("playground.twin", "--identify-interval", "5"))
+            )
+        twin = twin_started.result().said
         self._twin = await stack.enter_async_context(TwinClient(str(twin["control_url"])))
         await self._twin.configure(max_concurrency=16, session_starts=100_000)
         await self._twin.set_interactions_url(f"http://{balancer.address}/interactions")
@@ -247,9 +264,10 @@ class Cluster:
 
     async def _prepare(self) -> None:
         """What an operator does once: tell Discord the commands, make the tables, make a key."""
-        await self._do("commands", "sync")
-        if self.shape.workers:
-            await self._do("migrate")
+        async with asyncio.TaskGroup() as doing:
+            doing.create_task(self._do("commands", "sync"))
+            if self.shape.workers:
+                doing.create_task(self._do("migrate"))
         if self.shape.api:
             said = await self._do("keys", "create", "chaos", *(f"--scope={scope}" for scope in SCOPES))
             self.api_key = said.split()[-1]
@@ -294,8 +312,10 @@ class Cluster:
     async def _continue_valkey(self) -> None:
         await self.valkey.kill(signal.SIGCONT)
 
-    async def _continue_postgres(self) -> None:
-        signal_tree(self.postgres.pid, signal.SIGCONT)
+    async def _close_postgres(self) -> None:
+        if self.postgres.port:
+            signal_tree(self.postgres.pid, signal.SIGCONT)
+        await self.postgres.close()
 
 
 def free_ports(count: int) -> list[int]:

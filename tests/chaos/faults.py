@@ -113,7 +113,7 @@ class Faults:
 
     async def _kill_redis(self, _: Fault) -> str:
         async with self._cluster.valkey_lock:
-            await self._cluster.valkey.kill()
+            await self._cluster.kill_redis()
             await self._cluster.valkey.start()
         return "valkey"
 

@@ -18,6 +18,9 @@ SHORT_LONGEST = 5.0
 SHORT_EVERY = 1.3
 """Seconds: in the short form everything is shorter and comes sooner."""
 
+IN_MEMORY = "Redis' append-only file was in memory: the disk had no part in this."
+ON_DISK = "Redis' append-only file was on disk: had the disk held a write up for long, the run would be void."
+
 
 async def run(asked: Run) -> Result:
     """500 or 10,000 jobs, with two or twenty faults of each kind."""
@@ -38,6 +41,7 @@ async def run(asked: Run) -> Result:
         complaints = await cluster.complaints()
     result = judge(outcome)
     result.missed += complaints
+    result.lines.append(IN_MEMORY if cluster.aof_in_memory else ON_DISK)
     result.figures["violations"] = violations
     return result
 

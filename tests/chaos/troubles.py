@@ -71,7 +71,7 @@ _PATTERNS = {sentence.name: _pattern(sentence) for sentence in Sentence}
 @asynccontextmanager
 async def _redis_down(cluster: Cluster) -> AsyncIterator[None]:
     async with cluster.valkey_lock:
-        await cluster.valkey.kill()
+        await cluster.kill_redis()
         try:
             yield
         finally:
