@@ -31,6 +31,10 @@ REPEATS, LONG_REPEATS = 2, 20
 GONE_NS = 150_000_000
 """A guild that heard nothing for so long after the kill was on the dead node."""
 MUSIC_WITHIN = 20.0
+BEGINNING = 30.0
+"""A place before this one is heard only after the chirp was begun anew."""
+PLACE_WITHIN = 5.0
+LOOK_EVERY = 0.1
 SETTLE_PACKETS = 20
 """Heard before the place is told: the ear judges by the last 200 ms."""
 ESTABLISHED = "01"
@@ -84,7 +88,7 @@ class Failover:
 
     async def _play(self) -> None:
         await asyncio.gather(*(room.ask("play", query=CHIRP, where="now") for room in self._rooms))
-        await asyncio.gather(*(self._hears_music(room) for room in self._rooms))
+        await asyncio.gather(*(self._hears_beginning(room) for room in self._rooms))
         self._begun = time.monotonic()
 
     async def repeat(self) -> tuple[list[Heard], list[str]]:
@@ -122,11 +126,25 @@ class Failover:
         return Heard((first - last) / 1e9, error, f"{place:.2f} s, between {heard:.2f} and {wall:.2f}")
 
     async def _place(self, room: Room) -> tuple[float, int]:
-        return await room.ear.chirp_position(), time.monotonic_ns()
+        """The place that is heard, and when it was.
 
-    async def _hears_music(self, room: Room) -> None:
+        Raises:
+            NotHeard: there is silence, for so long that it is no stumbling of the machine.
+        """
+        end = time.monotonic() + PLACE_WITHIN
+        while True:
+            try:
+                return await room.ear.chirp_position(), time.monotonic_ns()
+            except NotHeard:
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _hears_beginning(self, room: Room) -> None:
+        """Of the chirp: neither the silence before it nor the end of the one before."""
         async with asyncio.timeout(MUSIC_WITHIN):
-            await room.ear.wait_packets((await room.ear.report()).packets + SETTLE_PACKETS, timeout=MUSIC_WITHIN)
+            while (await self._place(room))[0] > BEGINNING:  # noqa: ASYNC110 - it is heard, not told
+                await asyncio.sleep(LOOK_EVERY)
 
     async def _busiest(self) -> str:
         playing: dict[str, int] = {}
