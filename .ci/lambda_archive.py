@@ -134,6 +134,17 @@ def unpacked(function: Function, python: Path, system: str) -> Path:
     Raises:
         NotBuilt: something can't be had for it.
     """
+    folder = collected(function, system)
+    compile_all(folder, python)
+    return folder
+
+
+def collected(function: Function, system: str) -> Path:
+    """The same, not compiled.
+
+    Raises:
+        NotBuilt: something can't be had for it.
+    """
     folder = BUILT / f"{function.name}-{system}"
     shutil.rmtree(folder, ignore_errors=True)
     install(folder, ROOT / "requirements" / f"{function.lock}.txt", system)
@@ -142,7 +153,6 @@ def unpacked(function: Function, python: Path, system: str) -> Path:
     for part in NEVER_USED:
         shutil.rmtree(folder / part)
     drop_what_nobody_imports(folder)
-    compile_all(folder, python)
     return folder
 
 

@@ -8,12 +8,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cfnlint.decode import decode
-from lambda_archive import BUILT, FUNCTIONS, PYTHON, ROOT, THIS, NotBuilt, archive, describe, find_python, unpacked
+from lambda_archive import (
+    BUILT,
+    FUNCTIONS,
+    PYTHON,
+    ROOT,
+    THIS,
+    NotBuilt,
+    archive,
+    collected,
+    describe,
+    find_python,
+    unpacked,
+)
 
 from tests.lambda_check import scenes, stack, times
 from tests.lambda_check.emulated import Content
@@ -74,7 +86,7 @@ async def checks(python: Path, folder: Path, processes: int, core: int, *, only_
     """All of them, one after the other."""
     contents = {each.name: Content(unpacked(each, python, THIS), each.handler, python) for each in FUNCTIONS[:1]}
     if not only_times:
-        for check in archives(python):
+        for check in archives(python, contents):
             yield check
         for check in templates():
             yield check
@@ -96,7 +108,7 @@ async def checks(python: Path, folder: Path, processes: int, core: int, *, only_
     yield "the machine", True, f"load {load:.1f} on {os.cpu_count()} cores; a figure holds where nothing else runs"
 
 
-def archives(python: Path) -> Iterator[Check]:
+def archives(python: Path, contents: Mapping[str, Content]) -> Iterator[Check]:
     """They can be made, always alike, are small enough, and what is in them can be imported."""
     for function in FUNCTIONS:
         try:
@@ -108,9 +120,7 @@ def archives(python: Path) -> Iterator[Check]:
         yield f"the archive of {function.name}", True, describe(function, made)
         if function is FUNCTIONS[0]:
             yield "made again, it is the same", archive(function, python).read_bytes() == first, ""
-        folder = BUILT / f"{function.name}-{THIS}"
-        if not folder.exists():
-            unpacked(function, python, THIS)
+        folder = contents[function.name].folder if function.name in contents else collected(function, THIS)
         yield f"{function.handler} is there", *imports(function.handler, folder, python)
 
 
