@@ -21,6 +21,7 @@ from tonearm import __version__
 from tonearm.settings import DECLARED, PREFIX
 
 DOCKERFILE = ROOT / "infra" / "Dockerfile"
+FOR_TESTS = ROOT / "tests" / "cluster" / "Dockerfile"
 COMPOSE = ROOT / "infra" / "compose.yaml"
 LAVALINK = ROOT / "infra" / "lavalink" / "application.yml"
 PROMETHEUS = ROOT / "monitoring" / "prometheus" / "prometheus.yml"
@@ -43,7 +44,8 @@ Model = dict[str, Any]
 
 def checks() -> Iterator[tuple[str, bool, str]]:
     """What was looked at, whether it is well, and what is to be said of it."""
-    yield "images: hadolint", *_run([str(Path(sys.executable).with_name("hadolint")), str(DOCKERFILE)])
+    hadolint = str(Path(sys.executable).with_name("hadolint"))
+    yield "images: hadolint", *_run([hadolint, str(DOCKERFILE), str(FOR_TESTS)])
     yield _check("images: non-root, with health check and the right command", image_problems(DOCKERFILE.read_text()))
     good, said = load_compose()
     yield "compose: it is one", good, "" if good else said
@@ -183,7 +185,7 @@ def unscraped(model: Model) -> Iterator[str]:
     scraped = {
         name: lookup["port"]
         for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]
-        for lookup in job["dns_sd_configs"]
+        for lookup in job.get("dns_sd_configs", ())
         for name in lookup["names"]
     }
     for name in (*TARGETS, "lavalink"):
