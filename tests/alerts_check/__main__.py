@@ -86,7 +86,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
     cases = rules.cases()
     seen = {outcome.alert: _live(outcome) for outcome in outcomes}
     for outcome in outcomes:
-        for name in outcome.fault.held_back:
+        for name in outcome.fault.held_back if not outcome.problem else ():
             seen.setdefault(name, f"held back beside {outcome.alert}")
     lines = [f"\n{'alert':<26} {'severity':<9} {'unit':<19} live"]
     for alert in rules.alerts():

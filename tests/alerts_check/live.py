@@ -88,8 +88,11 @@ class Proof:
 
     async def run(self) -> list[Outcome]:
         """Break, wait, mend, wait; what became of each alert."""
-        for alert in self._fault.alerts:  # it may still be told of what came before
-            await self._receiver.wait_over(alert, RESOLVE_SECONDS)
+        try:
+            for alert in self._fault.alerts:
+                await self._receiver.wait_over(alert, RESOLVE_SECONDS)
+        except TimeoutError:
+            return [Outcome(each, self._fault, problem=f"{alert} fired before") for each in self._fault.alerts]
         self._say(f"{self._fault.what}: {', '.join(self._fault.alerts)} to be told")
         begun = time.monotonic()
         async with self._fault.make(self._place):

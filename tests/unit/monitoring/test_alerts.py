@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from tests.alerts_check import rules, shortened
 from tests.alerts_check.__main__ import untested
+from tests.alerts_check.faults import LONG, SHORT, Fault
 from tests.alerts_check.rules import Alert
 from tonearm.telemetry.declaring import CATALOGUE
 
@@ -124,3 +125,13 @@ def test_the_originals_are_not_touched() -> None:
     document = rules.read(rules.ALERTS)
     shortened.rule_file(document)
     assert document == rules.read(rules.ALERTS)
+
+
+@pytest.mark.parametrize(("rounds", "least"), [(SHORT, 3), (LONG, 6)])
+def test_faults_are_enough_and_of_alerts_that_there_are(rounds: tuple[tuple[Fault, ...], ...], least: int) -> None:
+    faults = [fault for each in rounds for fault in each]
+    assert len({fault.make for fault in faults}) >= least
+    assert {name for fault in faults for name in (*fault.alerts, *fault.held_back)} <= {alert.name for alert in ALERTS}
+    for each in rounds:
+        told = [name for fault in each for name in fault.alerts]
+        assert len(told) == len(set(told)), "two faults of one round would take each other's alert for their own"
