@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.cluster.figures import Clicks, Heard
-from tests.cluster.kube import NAMESPACE, Json, Kubectl, KubeError, eventually
+from tests.cluster.kube import NAMESPACE, Json, Kubectl, eventually
 from tests.cluster.load import TONE_HZ
 from tests.cluster.rows import Failed, NotRun, Stage
-from tests.cluster.standing import redis
+from tests.cluster.standing import owner
 
 QUIET_SECONDS = 5.0
 ROLLED_WITHIN = 300.0
@@ -123,20 +123,6 @@ async def node_drained(stage: Stage) -> str:
     if left := [each["metadata"]["name"] for each in await _on_node(kubectl, node)]:
         raise Failed(f"{', '.join(left)} stayed on {node}")
     return f"{', '.join(names)} left {node}: {_went_on(seen)}"
-
-
-async def owner(kubectl: Kubectl) -> str:
-    """The pod of the voice node that holds the shard.
-
-    Raises:
-        KubeError: nobody holds it, or no such pod is there any more.
-    """
-    lease = await redis(kubectl, "hget", "{s0}:lease", "owner")
-    pods = {each["metadata"]["name"] for each in await kubectl.pods("voice-node")}
-    name = lease.rpartition("-")[0]
-    if name not in pods:
-        raise KubeError(f"the shard's lease is held by {lease!r}, and the pods are {sorted(pods)}")
-    return name
 
 
 async def _away_from(stage: Stage, node: str) -> None:

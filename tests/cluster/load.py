@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
+
 from playground.twin.actors import TwinClient
 from playground.twin.client import TwinError
 from playground.twin.seen import Unanswered
@@ -24,6 +26,8 @@ HEARD_WITHIN = 30.0
 EVERY = 0.5
 """Seconds from one command to the next."""
 ANSWERED_WITHIN = 20.0
+SETTLED = 75
+"""Packets of 20 ms."""
 COMMANDS: tuple[tuple[str, dict[str, Any]], ...] = (("queue", {}), ("volume", {"percent": 100}), ("premium", {}))
 """By turns: what the HTTP side answers by itself, what a voice node does, what a worker does."""
 AFTERMATH = 5.0
@@ -77,6 +81,9 @@ class Audience:
             if failed := failure_in(said):
                 raise Unanswered(f"/play was answered with {failed}")
         await asyncio.gather(*(room.ear.hears(TONE_HZ, within=HEARD_WITHIN) for room in self.rooms))
+        # The one before is heard until the server's buffer has drained.
+        for room in self.rooms:
+            await room.ear.wait_packets((await room.ear.report()).packets + SETTLED, timeout=HEARD_WITHIN)
 
     async def mark(self) -> None:
         """Count from now."""
@@ -120,7 +127,7 @@ class Audience:
             reply = await room.say(name, person, **options)
             clicks.slowest_ms = max(clicks.slowest_ms, reply.elapsed_ms or 0.0)
             message = await reply.answer(timeout=ANSWERED_WITHIN)
-        except (Unanswered, TwinError, TimeoutError, OSError) as error:
+        except (Unanswered, TwinError, TimeoutError, OSError, aiohttp.ClientError) as error:
             clicks.failed.append(f"/{name}: {error}")
         else:
             if failed := failure_in(message.text):

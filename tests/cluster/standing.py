@@ -9,12 +9,14 @@ from typing import Any
 
 from tests.cluster.figures import readings, restarts, running_problems
 from tests.cluster.images import PLAYGROUND
-from tests.cluster.kube import NAMESPACE, TWIN, Json, Kubectl, eventually
+from tests.cluster.kube import NAMESPACE, TWIN, Json, Kubectl, KubeError, eventually
 from tests.cluster.rows import Failed, Stage
 
 RUNNING_WITHIN = 120.0
 READINGS_WITHIN = 240.0
 STORES_WITHIN = 240.0
+PLAYER_WITHIN = 60.0
+"""Seconds until a shard that lost its owner has one."""
 GUARDED = {"redis": 6379, "postgres": 5432, "lavalink": 2333}
 KNOCK = f"""
 import socket
@@ -39,6 +41,20 @@ async def sql(kubectl: Kubectl, statement: str) -> str:
 async def redis(kubectl: Kubectl, *words: str) -> str:
     """What Redis answers."""
     return (await kubectl.inside("redis-0", "redis-cli", *words)).strip()
+
+
+async def owner(kubectl: Kubectl) -> str:
+    """The pod of the voice node that holds the shard.
+
+    Raises:
+        KubeError: nobody holds it, or no such pod is there any more.
+    """
+    lease = await redis(kubectl, "hget", "{s0}:lease", "owner")
+    pods = {each["metadata"]["name"] for each in await kubectl.pods("voice-node")}
+    name = lease.rpartition("-")[0]
+    if name not in pods:
+        raise KubeError(f"the shard's lease is held by {lease!r}, and the pods are {sorted(pods)}")
+    return name
 
 
 async def all_running(stage: Stage) -> str:
@@ -86,6 +102,7 @@ async def volumes(stage: Stage) -> str:
     await sql(kubectl, "drop table for_tests")
     await redis(kubectl, "del", "for-tests")
     await stage.system.rolled_out()
+    await eventually(lambda: owner(kubectl), bool, PLAYER_WITHIN)
     return "a row in PostgreSQL and a key in Redis, written before both pods were deleted, are there in the next ones"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -42,6 +43,8 @@ class System:
         self.kept_on = ""
         """The node of what can't move: the stores with their volumes, the twin."""
         self.nodes: list[str] = []
+        self.rest_url = ""
+        """The twin's REST API, from here."""
         self._folder = folder
         self._stack = AsyncExitStack()
         self._twin: TwinClient | None = None
@@ -88,6 +91,7 @@ class System:
         await asyncio.to_thread(self.operate, "commands", "sync")
         await self.twin.set_interactions_url(f"{self.url}/interactions")
         await self.rolled_out()
+        await self.twin.wait_ready(0, timeout=STARTS_WITHIN)
 
     async def rolled_out(self) -> None:
         """Wait until the tables are made, and everything is ready.
@@ -129,8 +133,6 @@ class System:
 
     def operate(self, *words: str) -> str:
         """What an operator does on a machine of their own: ``tonearm WORDS`` with the way to Discord alone."""
-        import subprocess
-
         environ = {**os.environ, **{f"{PREFIX}{name}": value for name, value in self._for_discord().items()}}
         done = subprocess.run(
             [sys.executable, "-m", "tonearm", *words],
