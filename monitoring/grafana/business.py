@@ -183,7 +183,9 @@ USED = Row(
             unit=Unit.COUNT,
             decimals=0,
             kind=Kind.BARS,
-            queries=(Query(f"topk(12, {increase('tonearm_interactions_total', 'command')})", "{{command}}"),),
+            queries=(
+                Query(f"sort_desc(topk(12, {increase('tonearm_interactions_total', 'command')}))", "{{command}}"),
+            ),
             steps=NEUTRAL,
         ),
         Panel(
@@ -196,8 +198,8 @@ USED = Row(
             kind=Kind.BARS,
             queries=(
                 Query(
-                    f"{rate('tonearm_interactions_total', 'outcome', window=SHOWN)} / ignoring (outcome) "
-                    f"group_left () {rate('tonearm_interactions_total', window=SHOWN)}",
+                    f"sort_desc({rate('tonearm_interactions_total', 'outcome', window=SHOWN)} / ignoring (outcome) "
+                    f"group_left () {rate('tonearm_interactions_total', window=SHOWN)})",
                     "{{outcome}}",
                 ),
             ),

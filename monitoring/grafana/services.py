@@ -178,8 +178,8 @@ WORKER = Row(
         Panel(
             id=404,
             title="Stood still for over 1 s",
-            about="Good: 0. Processes that did not run for that long within the last hour: too little CPU, or a "
-            "machine that was paused. A voice node that stands still loses its shards.",
+            about="Good: 0. Voice nodes that did not run for that long within the last hour: too little CPU, or a "
+            "machine that was paused. They lose their shards then.",
             unit=Unit.COUNT,
             decimals=0,
             kind=Kind.STAT,

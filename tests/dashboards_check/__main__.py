@@ -22,6 +22,8 @@ from tonearm.errors import StartFailed
 
 MORE_SECONDS = 60.0
 """How long the load goes on, after all that is rare has happened, for panels that have no data yet."""
+DRAWN_SECONDS = 30.0
+"""How long it goes on at least where pictures are made: what follows the last fault is to be seen."""
 
 
 def main() -> int:
@@ -88,7 +90,7 @@ async def live(boards: Mapping[str, Json], folder: Path, *, write: bool) -> int:
                 return not any([asking.missing(await asking.ask(store, board, window)) for board in boards.values()])
 
             load = loaded.Load(system, store, say)
-            await load.run(enough, MORE_SECONDS)
+            await load.run(enough, MORE_SECONDS, at_least=DRAWN_SECONDS if write else 0)
             window = Window(start, time.time())
             answers = {name: await asking.ask(store, board, window) for name, board in boards.items()}
     except StartFailed as error:

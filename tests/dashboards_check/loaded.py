@@ -15,9 +15,10 @@ import httpx
 
 from playground.library import tone
 from playground.system import System
+from playground.twin.client import TwinError
 from playground.twin.seen import Unanswered
 from tests.chaos.rooms import Room, open_rooms
-from tests.dashboards_check.prometheus import Prometheus
+from tests.dashboards_check.prometheus import SCRAPE_SECONDS, Prometheus
 from tests.support.api.serving import ALL_SCOPES, Caller
 from tonearm.child_logs import LogFolder
 from tonearm.postgres.api_keys import create_key
@@ -25,7 +26,8 @@ from tonearm.postgres.pool import Pool
 from tonearm.supervisor import Event, EventKind
 
 SHARDS = 2
-ROOMS = 6
+ROOMS, QUIET = 5, 4
+"""Guilds where people use command after command, and those where they only listen."""
 SETTINGS = {"SHARD_COUNT": str(SHARDS), "REBALANCE_AFTER": "5"}
 STATS_SECONDS = 5
 """How often the audio nodes tell their figures here."""
@@ -94,13 +96,18 @@ class Load:
         self.unseen: list[str] = []
         """What was made to happen and never counted."""
 
-    async def run(self, enough: Callable[[], Awaitable[bool]], within: float) -> None:
-        """People use it, and each rare event happens, until ``enough`` says so or ``within`` seconds are over."""
-        self._rooms = await open_rooms(self._system.twin, ROOMS, SHARDS, people=2)
+    async def run(self, enough: Callable[[], Awaitable[bool]], within: float, *, at_least: float = 0) -> None:
+        """People use it, and each rare event happens; then it goes on for ``at_least`` seconds, and until ``enough``
+        says so or ``within`` seconds are over."""
+        rooms = await open_rooms(self._system.twin, ROOMS + QUIET, SHARDS, people=2)
+        self._rooms, quiet = rooms[:ROOMS], rooms[ROOMS:]
         async with asyncio.TaskGroup() as group:
+            for room in quiet:
+                group.create_task(self._only_listen(room))
             people = [group.create_task(self._listen(room), name=f"room {room.guild.id}") for room in self._rooms]
             people.append(group.create_task(self._ask_the_api(), name="api"))
             await self._rare_events()
+            await asyncio.sleep(at_least)
             await self._go_on(enough, within)
             for task in people:
                 task.cancel()
@@ -114,6 +121,11 @@ class Load:
             self._say(f"not all panels have data after {within:g} s more")
 
     # People.
+
+    async def _only_listen(self, room: Room) -> None:
+        """What is played is let play: frames are counted of players that are left alone."""
+        for title in TITLES:
+            await room.ask("play", query=title, within=SEEN_SECONDS)
 
     async def _listen(self, room: Room) -> None:
         """Somebody does one thing after the other, for ever; who is refused or not understood goes on."""
@@ -188,6 +200,20 @@ class Load:
     async def _counted(self, expr: str, why: str) -> None:
         await self._prometheus.until(expr, time.time, SEEN_SECONDS, why)
 
+    async def _rising(self, metric: str, make: Callable[[], Awaitable[None]], why: str) -> None:
+        """Let it happen until Prometheus sees an increase: what a series begins with is none.
+
+        Raises:
+            TimeoutError: it did not; ``why`` says what was waited for.
+        """
+        try:
+            async with asyncio.timeout(SEEN_SECONDS):
+                while not await self._prometheus.at(f"sum(rate({metric}[10s])) > 0", time.time()):
+                    await make()
+                    await asyncio.sleep(2 * SCRAPE_SECONDS)
+        except TimeoutError:
+            raise TimeoutError(f"{why} was not seen within {SEEN_SECONDS:g} s") from None
+
     async def _bad_signatures(self) -> None:
         """At both addresses that Discord signs for."""
         twin = self._system.twin
@@ -228,19 +254,23 @@ class Load:
         await self._counted("tonearm_guild_tasks_total > 0", "a deletion")
 
     async def _broken_tracks(self) -> None:
-        """An address where there is no music, twice."""
+        """An address where there is no music."""
         nothing = f"{self._system.environ['TONEARM_DISCORD_API_URL']}/gateway"
-        for count in (0, 1):
+
+        async def play() -> None:
             await self._rooms[0].say("play", 1, query=nothing)
-            await self._counted(f"sum(tonearm_track_errors_total) > {count}", "a track that broke")
+
+        await self._rising("tonearm_track_errors_total", play, "a track that broke")
 
     async def _voice_closed(self) -> None:
-        """Each of those that play, twice."""
-        for count in (0, 1):
+        """Of all that play; of those that are joined again just now, there is none to be closed."""
+
+        async def close() -> None:
             for room in self._rooms:
-                if await room.guild.bot_voice_state() is not None:
+                with suppress(TwinError):
                     await room.guild.close_voice(4006)
-            await self._counted(f"sum(tonearm_voice_rejoins_total) > {count}", "a voice connection made anew")
+
+        await self._rising("tonearm_voice_rejoins_total", close, "a voice connection made anew")
 
     async def _database_away(self) -> None:
         """A table that somebody holds: who asks for it waits in vain."""
@@ -262,7 +292,7 @@ class Load:
 
     async def _voice_node_killed(self) -> None:
         """The other one takes over; it is started again, and gets its part of the shards back."""
-        before = "sum(tonearm_takeover_seconds_count)"
         await self._system.supervisor.kill("voice-node")
-        await self._counted(f"{before} > 0", "a takeover")
-        await self._counted('max(tonearm_shards{state="ownerless"}) == 0', "an owner for each shard")
+        await self._counted(f"sum(tonearm_leases) < {SHARDS}", "a shard without an owner")
+        await self._counted(f"sum(tonearm_leases) == {SHARDS}", "an owner for each shard")
+        await self._counted('count(up{job="voice-node"} == 1) == 2', "two voice nodes")

@@ -19,8 +19,8 @@ Five dashboards for Grafana 11.6 and 12, made by code in [`monitoring/grafana/`]
 Grafana's own SDK: `make dashboards` writes their JSON. Compose shows them in the folder *Tonearm* by itself.
 Elsewhere: *Dashboards, New, Import*, one file of
 [`monitoring/grafana/dashboards/`](../../monitoring/grafana/dashboards) at a time; the data source is chosen at the
-top of each, and is a Prometheus that scrapes every process
-([`prometheus.yml`](../../monitoring/prometheus/prometheus.yml) says how).
+top of each, and is a Prometheus that scrapes every process and records what the promises are counted by
+([`prometheus.yml`](../../monitoring/prometheus/prometheus.yml) and the files that it names).
 
 **Grafana could not be had where this was made: nobody has seen these dashboards in it.** What is known instead, by
 `make dashboards-check`: Grafana's own models read and write each file unchanged; ids, grid, units, legends and

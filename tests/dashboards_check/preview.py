@@ -33,7 +33,9 @@ def draw(board: Json, answers: Sequence[Answer], window: Window, file: Path) -> 
     height = HEAD_IN + ROW_IN * rows
     with mpl.rc_context({"font.size": 8, "font.family": "DejaVu Sans", "text.color": INK, "axes.edgecolor": EDGE}):
         figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, facecolor="#f4f5f8")
-        figure.text(0.008, 1 - 0.26 / height, f"{board['title']}: data preview, not Grafana", size=13, weight="bold")
+        figure.text(
+            0.008, 1 - 0.26 / height, f"{board['title']}   ·   data preview, not Grafana", size=13, weight="bold"
+        )
         figure.text(
             0.008,
             1 - 0.52 / height,
@@ -257,4 +259,4 @@ def shown(value: float, unit: str, decimals: int | None = None, span: float | No
     suffix = {"cps": "/s", "reqps": "/s"}.get(unit, "")
     if decimals is not None:
         return f"{value:,.{decimals}f}{suffix}"
-    return f"{value:,.{0 if size >= 10 or float(value).is_integer() else 1 if size >= 1 else 2}f}{suffix}"
+    return f"{value:,.{0 if size >= 10 or float(value).is_integer() else 1 if size >= 2 else 2}f}{suffix}"

@@ -180,7 +180,7 @@ def _query(expr: str, legend: str) -> Iterator[str]:
         yield f"a query has no legend: {expr}"
     grouped = {label for labels in re.findall(r"\bby \(([^)]*)\)", expr) for label in labels.split(", ")} - {"le"}
     told = set(re.findall(r"\{\{(\w+)\}\}", legend))
-    if told != grouped - _summed_away(expr):
+    if told != grouped:
         yield f"its legend tells of {sorted(told)}, its query of {sorted(grouped)}"
     uses = METRIC.findall(re.sub(r"\bby \([^)]*\)", "", expr))
     known = {metric: CATALOGUE.get(HISTOGRAM.sub("", metric)) or CATALOGUE.get(metric) for metric, _, _ in uses}
@@ -205,13 +205,6 @@ def _query(expr: str, legend: str) -> Iterator[str]:
 def recorded() -> frozenset[str]:
     """What Prometheus records by itself."""
     return frozenset(RECORDED.findall(RECORDING.read_text()))
-
-
-def _summed_away(expr: str) -> set[str]:
-    """Labels that a query groups by on its way, but has no more in the end."""
-    return {label for labels in re.findall(r"\bignoring \(([^)]*)\)", expr) for label in labels.split(", ")} - {
-        label for labels in re.findall(r"^\w+ by \(([^)]*)\)", expr) for label in labels.split(", ")
-    }
 
 
 def _fitting(metric: str, declared: Declared, expr: str, window: bool) -> Iterator[str]:
