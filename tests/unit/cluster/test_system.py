@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.ground import make
 from tests.cluster.images import NEXT
-from tests.cluster.kube import KubeError, Kubectl
+from tests.cluster.kube import Kubectl, KubeError
 from tests.cluster.standing import owner
 from tests.cluster.system import System
 
