@@ -22,6 +22,7 @@ from deploy_tools import ROOT, SCHEMAS, TOOLS, ToolsMissing, prepare
 
 OVERLAYS = ROOT / "k8s" / "overlays"
 RESTORE = ROOT / "k8s" / "restore"
+FOR_TESTS = ROOT / "tests" / "cluster" / "overlay"
 TIMEOUT = 60
 """Seconds that one tool may take."""
 
@@ -93,21 +94,14 @@ def checks() -> Iterator[Check]:
         yield f"{name}: kustomize builds it", built, said
         if built:
             systems[name] = System(load(said), parts_of(folder))
-            yield (
-                f"{name}: kubeconform",
-                *run(
-                    [
-                        "kubeconform",
-                        "-strict",
-                        "-schema-location",
-                        f"{SCHEMAS}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
-                    ],
-                    said,
-                ),
-            )
+            yield f"{name}: kubeconform", *conform(said)
             texts[name] = said
             # What restores is made for what is there already: it has no policies and accounts of its own.
             yield f"{name}: kube-score", *score(f"{texts['plain']}---\n{said}" if folder == RESTORE else said)
+    built, said = run(["kustomize", "build", str(FOR_TESTS)])
+    yield "make cluster's overlay: kustomize builds it", built, said
+    if built:
+        yield "make cluster's overlay: kubeconform", *conform(said)
     restore = systems.pop(RESTORE.name, None)
     for name, rule in RULES.items():
         found = [f"{overlay}: {problem}" for overlay, system in systems.items() for problem in rule(system)]
@@ -125,6 +119,12 @@ def image_checks() -> Iterator[Check]:
     """What is known of images and compose, if that module is there."""
     if importlib.util.find_spec("deploy_images") is not None:
         yield from importlib.import_module("deploy_images").checks()
+
+
+def conform(manifests: str) -> tuple[bool, str]:
+    """Whether every object is one, to the API server and to Knative's and KEDA's definitions."""
+    where = f"{SCHEMAS}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+    return run(["kubeconform", "-strict", "-schema-location", where], manifests)
 
 
 def parts_of(folder: Path) -> frozenset[str]:
