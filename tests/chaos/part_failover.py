@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from tests.chaos.cluster import AUDIO, Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.rooms import Room, open_rooms
+from tests.chaos.stalls import Stalls
 from tests.chaos.tones import CHIRP, make_chirp
 
 GUILDS = 10
@@ -27,6 +29,9 @@ REFRESH_SECONDS = 90.0
 GAP_SECONDS = 3.0
 ERROR_SECONDS = 1.0
 REPEATS, LONG_REPEATS = 2, 20
+STALL_MS = 500.0
+TRIES = 3
+"""A kill after which something is late while the machine stood still for so long is made again; the last time counts."""
 
 GONE_NS = 150_000_000
 """A guild that heard nothing for so long after the kill was on the dead node."""
@@ -49,6 +54,11 @@ class Heard:
     error: float
     place: str
 
+    @property
+    def in_time(self) -> bool:
+        """As promised."""
+        return self.gap <= GAP_SECONDS and self.error <= ERROR_SECONDS
+
 
 async def run(asked: Run) -> Result:
     """Twice (or twenty times): the node that plays more is killed."""
@@ -58,17 +68,27 @@ async def run(asked: Run) -> Result:
     found: list[Heard] = []
     players: list[int] = []
     lost: list[str] = []
-    async with Cluster(asked.folder, folder, Shape(voice_nodes=1, http=1, shards=SHARDS), asked.log) as cluster:
+    again: list[str] = []
+    async with AsyncExitStack() as stack:
+        stalls = stack.enter_context(Stalls())
+        shape = Shape(voice_nodes=1, http=1, shards=SHARDS)
+        cluster = await stack.enter_async_context(Cluster(asked.folder, folder, shape, asked.log))
         failover = Failover(cluster)
         await failover.begin()
         for number in range(repeats):
             asked.log("chaos", f"--- an audio node is killed, {number + 1}")
-            heard, missing = await failover.repeat()
+            for _ in range(TRIES):
+                stalls.mark()
+                heard, missing = await failover.repeat()
+                if missing or all(each.in_time for each in heard) or stalls.worst_ms < STALL_MS:
+                    break
+                again.append(f"late on a machine that stood still for {stalls.worst_ms:.0f} ms; made again")
             found += heard
             lost += missing
             players.append(len(heard) + len(missing))
         complaints = await cluster.complaints()
     result = judge(found, lost, players)
+    result.lines += again
     result.missed += complaints
     return result
 

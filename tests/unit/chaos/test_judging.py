@@ -99,6 +99,16 @@ def test_a_hole_is_missed(changes: dict[str, int]) -> None:
     assert not part_handover.judge(measured(report(), report(**changes)), Measured()).good
 
 
+def test_what_is_late_on_a_machine_that_stood_still_is_told_and_what_is_lost_is_missed() -> None:
+    found = Measured()
+    found.add_stalled([report(late_gaps=1, largest_gap_ms=300.0)], 150.0)
+    result = part_handover.judge({ASKED: found}, Measured())
+    assert result.good
+    assert "1 of 1 not judged by the clock, as this machine stood still for up to 150 ms" in result.lines[-1]
+    found.add_stalled([report(lost=1)], 150.0)
+    assert not part_handover.judge({ASKED: found}, Measured()).good
+
+
 def test_control_that_is_late_is_missed() -> None:
     assert not part_handover.judge(measured(report(), control=3.1), Measured()).good
     killed = {KILLED: measured(report(), control=9.0)[ASKED]}

@@ -1,0 +1,47 @@
+"""What a frozen machine would look like, by a frozen process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from tests.chaos.stalls import STALL_MS
+
+LOOK = """
+from tests.chaos.stalls import Stalls
+with Stalls() as stalls:
+    for line in __import__("sys").stdin:
+        seen = stalls.worst_ms, stalls.stood_still
+        stalls.mark()
+        print(*seen, flush=True)
+"""
+
+
+async def test_a_process_that_was_frozen_says_so_once() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LOOK, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    async def look() -> tuple[float, bool]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"\n")
+        worst, stood_still = (await process.stdout.readline()).split()
+        return float(worst), stood_still == b"True"
+
+    try:
+        async with asyncio.timeout(30):
+            await look()
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1.0)
+            process.send_signal(signal.SIGCONT)
+            worst, stood_still = await look()
+            assert worst > 5 * STALL_MS
+            assert stood_still
+            assert (await look())[0] < worst
+    finally:
+        process.stdin.close()
+        await process.wait()
