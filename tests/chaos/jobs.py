@@ -260,11 +260,12 @@ class Jobs:
     # The end.
 
     async def _settle(self) -> None:
-        """Wait until no job waits and no answer is owed."""
-        redis = self._cluster.redis
+        """Wait until everybody is there, no job waits and no answer is owed."""
+        redis, processes = self._cluster.redis, self._cluster.processes
         waiting: dict[str, int] = {}
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
+                await asyncio.gather(*(processes.wait_ready(name) for name in processes.names("")))
                 await self._cluster.wait_owned()
                 while True:
                     for shard in range(self._cluster.shape.shards):

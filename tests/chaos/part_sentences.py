@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from playground.twin.client import TwinError
@@ -16,17 +16,21 @@ from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import NO_ANSWER, QUEUED, Script
+from tests.chaos.stalls import Stalls
 from tests.chaos.tones import LONG, LONG_HZ, SHORT, make_pair
 from tests.chaos.troubles import CLASSES, DEFERRED, DONE, FAILED, TROUBLES, UNKNOWN, Trouble, told
 
 IN_TIME_MS = 2_500
+STALL_MS = 500.0
+TRIES = 3
+"""A cell that is late while the machine stood still for so long is made again; the last time counts."""
 SHARDS = 2
 PEOPLE = 12
 MENDED_SECONDS = 40.0
 FINAL_SECONDS = 60.0
 CLICKS = 5
 ROUNDS, LONG_ROUNDS = 3, 10
-ROUND_SECONDS, LONG_ROUND_SECONDS = 0.25, 0.6
+ROUND_SECONDS, LONG_ROUND_SECONDS = 0.15, 0.6
 """Between two of a class, so that not all meet the same moment, and nobody is quicker than a guild may be."""
 
 
@@ -50,7 +54,10 @@ async def run(asked: Run) -> Result:
     make_pair(folder)
     shape = Shape(voice_nodes=2, workers=1, api=1, shards=SHARDS, troubled=True)
     result = Result("sentences")
-    async with Cluster(asked.folder, folder, shape, asked.log) as cluster, Script(cluster) as script:
+    async with AsyncExitStack() as stack:
+        stalls = stack.enter_context(Stalls())
+        cluster = await stack.enter_async_context(Cluster(asked.folder, folder, shape, asked.log))
+        script = await stack.enter_async_context(Script(cluster))
         rooms = await open_rooms(cluster.twin, SHARDS, SHARDS, PEOPLE)
         for room in rooms:
             await room.ask("play", query=LONG)
@@ -64,7 +71,15 @@ async def run(asked: Run) -> Result:
             if trouble.rare and not asked.long:
                 continue
             begun = time.monotonic()
-            answers, back = await _cell(script, rooms, trouble, LONG_ROUNDS if asked.long else ROUNDS)
+            for _ in range(TRIES):
+                stalls.mark()
+                answers, back = await _cell(script, rooms, trouble, LONG_ROUNDS if asked.long else ROUNDS)
+                if all(each.first_ms < IN_TIME_MS for each in answers) or stalls.worst_ms < STALL_MS:
+                    break
+                result.lines.append(
+                    f"{trouble.dependency} {trouble.what}: late on a machine that stood still for "
+                    f"{stalls.worst_ms:.0f} ms; made again"
+                )
             _tell(result, sheet, trouble, answers, back)
             asked.log("chaos", f"{time.monotonic() - begun:6.1f} s: {trouble.dependency} {trouble.what}")
         result.missed += await cluster.complaints()

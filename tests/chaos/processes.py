@@ -183,13 +183,18 @@ class Processes:
             process.wanted = False
             if process.stopped:
                 self.proceed(process.name)
-        for process in reversed(self._all.values()):
-            self._ending.add(process.name)
-            if process.watch is not None:
-                process.watch.cancel()
-                await asyncio.gather(process.watch, return_exceptions=True)
-            if process.child is not None and process.child.returncode is None:
-                await process.child.stop(LEAVE_SECONDS)
+        # All at once, but the first that was started: the others live in it.
+        names = list(self._all)
+        await asyncio.gather(*(self._stop(self._all[name]) for name in names[1:]))
+        await asyncio.gather(*(self._stop(self._all[name]) for name in names[:1]))
+
+    async def _stop(self, process: Process) -> None:
+        self._ending.add(process.name)
+        if process.watch is not None:
+            process.watch.cancel()
+            await asyncio.gather(process.watch, return_exceptions=True)
+        if process.child is not None and process.child.returncode is None:
+            await process.child.stop(LEAVE_SECONDS)
 
     def _found(self, name: str, code: int, when: str = "by itself") -> None:
         self.crashes.append(Crash(name, code, time.monotonic() - self._begun, when))
