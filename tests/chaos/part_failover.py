@@ -31,7 +31,7 @@ ERROR_SECONDS = 1.0
 REPEATS, LONG_REPEATS = 2, 20
 STALL_MS = 500.0
 TRIES = 3
-"""A kill after which something is late while the machine stood still for so long is made again; the last time counts."""
+"""A kill that is late while the machine stood still for so long is made again; the last time counts."""
 
 GONE_NS = 150_000_000
 """A guild that heard nothing for so long after the kill was on the dead node."""
