@@ -1,7 +1,7 @@
 # Everything a checkout can do. `make` alone lists it; ARGS= goes to the command behind a target.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-312 chaos cluster check alerts-check api-check api-document dashboards dashboards-check deploy-check docs-check lambda-zip lambda-check diagrams env-example format lock clean
+.PHONY: help setup demo test test-312 chaos cluster check alerts-check api-check api-document dashboards dashboards-check deploy-check docs-check lambda-zip lambda-check diagrams metrics-document env-example format lock clean
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -59,6 +59,7 @@ check: .venv/installed ## format, lint, types, borders between the rooms, the lo
 	try $(BIN)/lint-imports --no-logo; \
 	try $(BIN)/python .ci/lock.py --check; \
 	try $(BIN)/python .ci/env_example.py --check; \
+	try $(BIN)/python .ci/metrics_document.py --check; \
 	exit $$status
 
 format: .venv/installed ## format the code, and mend what the linter can
@@ -97,6 +98,9 @@ lambda-check: .venv/installed ## the functions and stores on AWS, without AWS; n
 diagrams: .venv/installed ## write the diagrams that are made from the code, and all into the page that shows them
 	@$(BIN)/python -m tonearm.premium > docs/architecture/diagrams/state-subscription.mmd
 	@$(BIN)/python .ci/docs_diagrams.py
+
+metrics-document: .venv/installed ## write the catalogue of metrics from what the code declares
+	@$(BIN)/python .ci/metrics_document.py
 
 env-example: .venv/installed ## write .env.example from the settings module
 	@$(BIN)/python .ci/env_example.py

@@ -34,7 +34,10 @@ MEMORY_LIMIT = gauge(
     "tonearm_memory_limit_bytes", "Memory that the process' cgroup may have; 0 where there is no limit.", of=PROCESSES
 )
 SECRETS_READ = counter(
-    "tonearm_secrets_read_total", "Times that the secret was read again, by outcome.", "outcome", of=PROCESSES
+    "tonearm_secrets_read_total",
+    "Times that the secret was read again, by outcome: done, failed.",
+    "outcome",
+    of=PROCESSES,
 )
 
 # Discord's interactions over HTTP.
@@ -81,7 +84,14 @@ LIMITED = counter(
 
 # Jobs and their answers, at voice nodes and workers.
 
-JOBS = counter("tonearm_jobs_total", "Jobs done, by kind and outcome.", "kind", "outcome", of=_JOBS)
+JOBS = counter(
+    "tonearm_jobs_total",
+    "Jobs done, by kind (play, skip ...) and outcome: done, refused (with a sentence), late (past its deadline), away (a part "
+    "of the system did not answer), dead (given up: a dead letter), again (done before).",
+    "kind",
+    "outcome",
+    of=_JOBS,
+)
 JOB_SECONDS = histogram(
     "tonearm_job_seconds",
     "From a job's hand-over to its commit.",
@@ -108,8 +118,15 @@ ANSWERS_LOST = counter(
 # Voice nodes: shards and the gateway.
 
 LEASES = gauge("tonearm_leases", "Shards that this voice node owns.", of=_VOICE)
-LEASE_CHANGES = counter("tonearm_lease_changes_total", "Leases taken, lost and given back.", "change", of=_VOICE)
-MEMBERS = gauge("tonearm_voice_nodes", "Voice nodes that this one sees, by whether they stay.", "state", of=_VOICE)
+LEASE_CHANGES = counter(
+    "tonearm_lease_changes_total",
+    "Leases by what became of them: taken, taken again (it had run out while Redis was away), lost, given back.",
+    "change",
+    of=_VOICE,
+)
+MEMBERS = gauge(
+    "tonearm_voice_nodes", "Voice nodes that this one sees, by state: staying, leaving.", "state", of=_VOICE
+)
 HANDOVERS = counter(
     "tonearm_shard_handovers_total", "Shards given to another voice node to spread them evenly.", of=_VOICE
 )
@@ -151,9 +168,14 @@ SOUNDS_MISSED = counter(
     of=_VOICE,
 )
 VOICE_REJOINS = counter(
-    "tonearm_voice_rejoins_total", "Voice connections that had to be made anew, by reason.", "reason", of=_VOICE
+    "tonearm_voice_rejoins_total",
+    "Voice connections that had to be made anew, by reason: refused, stands still, closed with a code of Discord's.",
+    "reason",
+    of=_VOICE,
 )
-TRACK_ENDS = counter("tonearm_track_ends_total", "Tracks that ended, by reason.", "reason", of=_VOICE)
+TRACK_ENDS = counter(
+    "tonearm_track_ends_total", "Tracks that ended by themselves, by reason: end, failed.", "reason", of=_VOICE
+)
 TRACK_ERRORS = counter(
     "tonearm_track_errors_total",
     "Tracks that broke, by class (Lavalink's common, suspicious and fault; stuck; load: it could not be looked up) and "
@@ -186,11 +208,18 @@ LAVALINK_FRAMES = counter(
     of=_VOICE,
 )
 LAVALINK_SESSIONS = gauge(
-    "tonearm_lavalink_sessions", "Sessions of Lavalink servers, by what is known of them.", "state", of=_VOICE
+    "tonearm_lavalink_sessions",
+    "Sessions of Lavalink servers by state: connected, draining, away (none is open), open (the server does not answer "
+    "and is asked now and then only).",
+    "state",
+    of=_VOICE,
 )
 LAVALINK_FAILURES = counter("tonearm_lavalink_failures_total", "Calls that no Lavalink server answered.", of=_VOICE)
 LAVALINK_MOVES = counter(
-    "tonearm_lavalink_moves_total", "Players that went on at another Lavalink server, by why.", "cause", of=_VOICE
+    "tonearm_lavalink_moves_total",
+    "Players that went on at another Lavalink server, by cause: failover, drain, overload.",
+    "cause",
+    of=_VOICE,
 )
 
 # PostgreSQL, as a process sees it, and what is cached of it.
@@ -206,13 +235,20 @@ DATABASE_WAIT_SECONDS = histogram(
     buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 2),
 )
 DATABASE_FAILURES = counter(
-    "tonearm_database_failures_total", "Calls that PostgreSQL did not do, by error.", "error", of=_DATABASE
+    "tonearm_database_failures_total",
+    "Calls that PostgreSQL did not do, by error (the name of asyncpg's class).",
+    "error",
+    of=_DATABASE,
 )
 DATABASE_RETRIES = counter(
     "tonearm_database_retries_total", "Transactions that others came in the way of.", of=_DATABASE
 )
 TERMS_LOOKUPS = counter(
-    "tonearm_terms_lookups_total", "Look-ups of a guild's plan and settings, by who knew.", "tier", of=_DATABASE
+    "tonearm_terms_lookups_total",
+    "Look-ups of a guild's plan and settings, by who knew: process, redis, postgres; last_known and defaults where "
+    "nobody did.",
+    "tier",
+    of=_DATABASE,
 )
 
 # The API and webhooks.
@@ -231,7 +267,10 @@ API_UNLIMITED = counter(
 )
 API_STREAMS = gauge("tonearm_api_streams", "Streams of events that are open.", of=_API)
 API_KEY_LOOKUPS = counter(
-    "tonearm_api_key_lookups_total", "Look-ups of a key of the API, by who knew.", "tier", of=_API
+    "tonearm_api_key_lookups_total",
+    "Look-ups of a key of the API, by who knew: process, redis, postgres, last_known.",
+    "tier",
+    of=_API,
 )
 WEBHOOK_RECEIPTS = counter(
     "tonearm_webhook_receipts_total",
@@ -258,10 +297,18 @@ RECEIPT_LAG_SECONDS = histogram(
     buckets=(0.5, 1, 2, 5, 10, 30, 60, 300, 1_800),
 )
 GUILD_TASKS = counter(
-    "tonearm_guild_tasks_total", "Exports, imports and deletions, by outcome.", "kind", "outcome", of=_WORKER
+    "tonearm_guild_tasks_total",
+    "Exports, imports and deletions, by outcome: done, failed.",
+    "kind",
+    "outcome",
+    of=_WORKER,
 )
 ROUNDS = counter(
-    "tonearm_rounds_total", "Rounds of the workers' recurring work, by outcome.", "round", "outcome", of=_WORKER
+    "tonearm_rounds_total",
+    "Rounds of the workers' recurring work, by outcome: done, failed.",
+    "round",
+    "outcome",
+    of=_WORKER,
 )
 ROUND_SUCCESS = gauge(
     "tonearm_round_success_timestamp_seconds",

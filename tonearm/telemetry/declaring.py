@@ -18,13 +18,15 @@ PROCESSES = ("interactions", "api", "voice-node", "worker")
 
 
 class Declared(NamedTuple):
-    """What is known of a metric without any value. ``processes`` are those that expose it."""
+    """What is known of a metric without any value. ``processes`` are those that expose it; ``buckets`` are upper
+    bounds."""
 
     name: str
     kind: str
     help: str
     labels: tuple[str, ...]
     processes: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
 
 
 CATALOGUE: dict[str, Declared] = {}
@@ -46,5 +48,5 @@ def gauge(name: str, help: str, *labels: str, of: tuple[str, ...]) -> Gauge:
 
 def histogram(name: str, help: str, *labels: str, of: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
     """How long something took, as the processes ``of`` saw it; ``buckets`` are upper bounds in the unit of its name."""
-    CATALOGUE[name] = Declared(name, "histogram", help, labels, of)
+    CATALOGUE[name] = Declared(name, "histogram", help, labels, of, buckets)
     return Histogram(name, help, labels, buckets=buckets)
