@@ -7,6 +7,7 @@ the outbox when Discord took it, or when it can't reach anybody any more; that i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +52,9 @@ MOST_REMEMBERED = 10_000
 
 IN_HAND_MS = 20_000
 """How long an answer in hand is not offered again; after that its node must have died."""
+
+HAND_ON_SECONDS = 0.4
+"""How long leaving may take to offer again at once what was in hand."""
 
 ARRIVED = frozenset({"edited", "followed_up", "posted"})
 """Ways on which an answer left the outbox and can be read; the others are told as warnings."""
@@ -117,16 +121,28 @@ class Outbox:
         Raises:
             ExceptionGroup: of :class:`~tonearm.errors.LeaseLost`.
         """
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._until_held()
-                try:
-                    async for owed in self._find():
-                        self._in_hand.add(owed.job)
-                        group.create_task(self._attend(owed), name=f"answer {owed.job}")
-                except FAILURES as error:
-                    log.warning("the outbox can't be read: %s", type(error).__name__, extra=context(shard=self._shard))
-                await self._pause()
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._until_held()
+                    try:
+                        async for owed in self._find():
+                            self._in_hand.add(owed.job)
+                            group.create_task(self._attend(owed), name=f"answer {owed.job}")
+                    except FAILURES as error:
+                        reason = type(error).__name__
+                        log.warning("the outbox can't be read: %s", reason, extra=context(shard=self._shard))
+                    await self._pause()
+        finally:
+            await self._hand_on()
+
+    async def _hand_on(self) -> None:
+        """What was in hand is due at once, for whoever has the shard next."""
+        left, self._in_hand = self._in_hand, set()
+        with contextlib.suppress(LeaseLost, *FAILURES):
+            async with asyncio.timeout(HAND_ON_SECONDS):
+                for job in left:
+                    await answers.postpone(self._redis, self._shard, job, self._clock(), self._token())
 
     async def deliver(self, owed: Owed) -> str:
         """Bring one answer to Discord and confirm it; returns the way it took.
@@ -194,8 +210,7 @@ class Outbox:
         except Exception as error:
             log.exception("an answer can't be delivered", extra=context(job=owed.job))
             await self._postpone(owed, type(error).__name__)
-        finally:
-            self._in_hand.discard(owed.job)
+        self._in_hand.discard(owed.job)
 
     async def _postpone(self, owed: Owed, reason: str) -> None:
         if len(self._failures) >= MOST_REMEMBERED:

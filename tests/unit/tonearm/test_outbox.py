@@ -602,6 +602,19 @@ async def test_a_node_that_dies_in_the_middle_leaves_it_to_the_next(world: World
     assert shows(world.seen(owed).original)
 
 
+async def test_a_node_that_leaves_in_the_middle_hands_it_on_at_once(world: World) -> None:
+    owed = await world.owe()
+    world.clock.ahead_ms = 5_000
+    world.api.faults.append(world.api.hang)
+    leaving = world.outbox()
+    async with running(leaving.run()):
+        await world.api.received(1)
+        assert await world.redis.zscore(keys.outbox(SHARD), owed.job) > world.clock()
+    async with running(world.outbox().run()):
+        assert await next_of(world.confirmed) == owed.job
+    assert leaving._in_hand == set()
+
+
 async def test_without_the_lease_discord_is_not_touched(world: World) -> None:
     owed = await world.owe()
 

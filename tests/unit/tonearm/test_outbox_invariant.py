@@ -267,7 +267,10 @@ class Owner:
         with contextlib.suppress(LeaseLost, *FAILURES):
             async for owed in self.outbox._find():
                 self.outbox._in_hand.add(owed.job)
-                await self.outbox._attend(owed)
+                try:
+                    await self.outbox._attend(owed)
+                finally:
+                    self.outbox._in_hand.clear()
 
 
 class World:
