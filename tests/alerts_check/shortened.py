@@ -21,8 +21,8 @@ FACTOR = 30
 SHORTEST_MS = 1_000
 """Nothing is looked at more often."""
 
-UNSCRAPED = ("lavalink",)
-"""Jobs that the demo has nothing for: its audio node has no page of metrics."""
+UNSCRAPED = ("lavalink", "prometheus")
+"""Jobs that no alert reads; the demo's audio node has no page of metrics."""
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
