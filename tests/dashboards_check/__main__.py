@@ -93,7 +93,7 @@ async def live(boards: Mapping[str, Json], folder: Path, *, write: bool) -> int:
             await load.run(enough, MORE_SECONDS, at_least=DRAWN_SECONDS if write else 0)
             window = Window(start, time.time())
             answers = {name: await asking.ask(store, board, window) for name, board in boards.items()}
-    except StartFailed as error:
+    except (StartFailed, TimeoutError) as error:
         print(error)
         return 1
     say("all is ended")

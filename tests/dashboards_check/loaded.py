@@ -38,7 +38,11 @@ PACE = 0.7
 TITLES = ("one", "two", "three")
 BRIEF = "brief"
 
-JOBS = {"interactions": "interactions", "api": "api", "worker": "worker", "voice-node": "voice-node"}
+JOBS = frozenset(("interactions", "api", "worker", "voice-node"))
+"""Prometheus' jobs, as monitoring/prometheus/prometheus.yml has them."""
+
+COSTS = (Unanswered, TwinError, TimeoutError, httpx.TransportError)
+"""What can come of a thing that is asked for while something breaks: it goes on, and the panels show it."""
 
 
 class Loaded(System):
@@ -102,10 +106,8 @@ class Load:
         rooms = await open_rooms(self._system.twin, ROOMS + QUIET, SHARDS, people=2)
         self._rooms, quiet = rooms[:ROOMS], rooms[ROOMS:]
         async with asyncio.TaskGroup() as group:
-            for room in quiet:
-                group.create_task(self._only_listen(room))
-            people = [group.create_task(self._listen(room), name=f"room {room.guild.id}") for room in self._rooms]
-            people.append(group.create_task(self._ask_the_api(), name="api"))
+            doings = (*map(self._listen, self._rooms), *map(self._only_listen, quiet), self._ask_the_api())
+            people = [group.create_task(doing) for doing in doings]
             await self._rare_events()
             await asyncio.sleep(at_least)
             await self._go_on(enough, within)
@@ -125,7 +127,8 @@ class Load:
     async def _only_listen(self, room: Room) -> None:
         """What is played is let play: frames are counted of players that are left alone."""
         for title in TITLES:
-            await room.ask("play", query=title, within=SEEN_SECONDS)
+            with suppress(*COSTS):
+                await room.ask("play", query=title, within=SEEN_SECONDS)
 
     async def _listen(self, room: Room) -> None:
         """Somebody does one thing after the other, for ever; who is refused or not understood goes on."""
@@ -146,7 +149,7 @@ class Load:
             ("stop", {}),
         )
         for number, (name, options) in enumerate(itertools.cycle(doings)):
-            with suppress(Unanswered):  # what broke on purpose can cost an answer; the panels are to show it
+            with suppress(*COSTS):
                 await room.ask(name, number % 2, within=20, **options)
             await asyncio.sleep(PACE)
 
@@ -163,7 +166,8 @@ class Load:
                     "/plans",
                     "/guilds/1/queue",
                 ):
-                    await caller.get(path)
+                    with suppress(*COSTS):
+                        await caller.get(path)
                     await asyncio.sleep(PACE / 5)
 
     @asynccontextmanager
@@ -193,7 +197,7 @@ class Load:
             try:
                 await event()
                 self._say(name)
-            except TimeoutError as error:
+            except COSTS as error:
                 self.unseen.append(f"{name}: {error}")
                 self._say(self.unseen[-1])
 

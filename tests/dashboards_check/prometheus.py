@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,7 @@ class Prometheus:
         found = await self._ask("query_range", query=expr, start=start, end=end, step=step)
         return _series((each["metric"], each["values"]) for each in found)
 
-    async def until(self, expr: str, now: Any, within: float, why: str) -> None:
+    async def until(self, expr: str, now: Callable[[], float], within: float, why: str) -> None:
         """Wait until a query returns anything.
 
         Raises:
@@ -103,7 +103,7 @@ class Prometheus:
         return result
 
 
-def _series(found: Any) -> list[Series]:
+def _series(found: Iterable[tuple[Labels, Sequence[tuple[float, str]]]]) -> list[Series]:
     made = []
     for labels, samples in found:
         pairs = [(float(time), float(value)) for time, value in samples]
@@ -160,7 +160,7 @@ def _write_settings(file: Path, targets: Path) -> None:
     file.write_text(json.dumps(settings))
 
 
-async def _ready(http: httpx.AsyncClient, ended: Any, said: deque[str]) -> None:
+async def _ready(http: httpx.AsyncClient, ended: Awaitable[int], said: deque[str]) -> None:
     end = asyncio.ensure_future(ended)
     try:
         async with asyncio.timeout(READY_SECONDS):

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from tests.dashboards_check import __main__ as checking
 from tests.dashboards_check import preview
 from tests.dashboards_check.asking import Answer, Window, count, missing
+from tests.dashboards_check.loaded import JOBS
 from tests.dashboards_check.prometheus import Series, Targets, _series
 from tests.dashboards_check.rules import Json, panels
 
@@ -72,6 +74,11 @@ def test_a_process_that_comes_back_elsewhere_is_scraped_there(tmp_path: Path) ->
         {"targets": ["127.0.0.1:3"], "labels": {"job": "voice-node"}},
         {"targets": ["127.0.0.1:1"], "labels": {"job": "worker"}},
     ]
+
+
+def test_the_jobs_are_those_of_the_settings() -> None:
+    settings = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text())
+    assert {each["job_name"] for each in settings["scrape_configs"]} > JOBS
 
 
 def test_a_dashboard_is_drawn_small(board: Json, tmp_path: Path) -> None:
