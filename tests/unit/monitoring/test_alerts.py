@@ -23,6 +23,12 @@ ALERTS = rules.alerts()
 RULES = [*rules.rules_in(rules.read(rules.RECORDING)), *rules.rules_in(rules.read(rules.ALERTS))]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 
+CODE = "".join(
+    path.read_text()
+    for room in ("interactions", "tonearm", "voice_nodes")
+    for path in (rules.ROOT / room).rglob("*.py")
+)
+
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 
@@ -71,6 +77,18 @@ def test_it_reads_what_there_is(rule: rules.Document) -> None:
         known = {*declared.labels, *BY_PROMETHEUS, *(("le",) if name.endswith("_bucket") else ())}
         assert set(labels) <= known, name
         assert "le" not in labels or labels["le"] in _bounds(base), f"{name} has no such bucket"
+
+
+@each_rule
+def test_it_asks_for_values_that_there_are(rule: rules.Document) -> None:
+    jobs = {job["job_name"] for job in rules.read(rules.PROMETHEUS)["scrape_configs"]}
+    for name, labels in rules.selectors(rule["expr"]):
+        for label, pattern in labels.items():
+            for value in pattern.split("|"):
+                if label == "job":
+                    assert value in jobs
+                elif label != "le" and value != "5..":  # any status of a failure
+                    assert f'"{value}"' in CODE, f"{name} is never counted with {label}={value}"
 
 
 def _bounds(histogram: str) -> set[str]:
