@@ -44,6 +44,8 @@ class Books:
 
     def __init__(self, script: Script, rooms: list[Room]) -> None:
         self.missed: list[str] = []
+        self.void: list[str] = []
+        self._unjudged: set[int] = set()
         self._script = script
         self._rooms = rooms
         self._pages: defaultdict[int, Page] = defaultdict(Page)
@@ -53,6 +55,8 @@ class Books:
     async def deal(self, begun: float, deal: Deal) -> None:
         """When its time has come, the next thing happens to the guild's subscription; one after the other."""
         await asyncio.sleep(max(0.0, begun + deal.at - asyncio.get_running_loop().time()))
+        if deal.guild in self._unjudged:
+            return
         page = self._pages[deal.guild]
         async with page.turn:
             if deal.guild % AT_DISCORD == 0:
@@ -64,7 +68,9 @@ class Books:
         try:
             await self._tell_discord(guild, page)
         except (TwinError, TimeoutError) as error:
-            self.missed.append(f"void: the twin did not make a deal with guild {guild}: {error!r}")
+            self.void.append(f"the twin did not say whether guild {guild} made a deal: {error!r}; it is not judged")
+            self._pages.pop(guild, None)
+            self._unjudged.add(guild)
 
     async def _tell_discord(self, guild: int, page: Page) -> None:
         twin, room = self._script.cluster.twin, self._rooms[guild]

@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
@@ -91,6 +91,7 @@ class Outcome:
     missed: list[str]
     refusals: Mapping[str, int]
     books: Sheet | None = None
+    void: list[str] = field(default_factory=list)
 
 
 class Jobs:
@@ -110,6 +111,9 @@ class Jobs:
         self._watches: list[Watch] = []
         self._notes: list[str] = []
         self._missed: list[str] = []
+        self._void: list[str] = []
+        self._unjudged: set[int] = set()
+        self._packets_lost = 0
         self._write = log
         self._made = time.monotonic()
         self._refusals: Counter[str] = Counter()
@@ -137,6 +141,7 @@ class Jobs:
         outcome = await self._judge()
         outcome.books = await books.compare()
         outcome.missed += books.missed
+        outcome.void = self._void + books.void
         return outcome
 
     def _log(self, word: str) -> None:
@@ -157,7 +162,8 @@ class Jobs:
         try:
             reply = await person.command_with(room.guild, room.text, job.kind, options, twice=job.twice)
         except (TwinError, TimeoutError) as error:
-            self._missed.append(f"void: the twin did not send {job}: {error!r}")
+            self._void.append(f"the twin did not say whether it sent {job}: {error!r}; guild {job.guild} is not judged")
+            self._unjudged.add(job.guild)
             return
         self._replies.append((job, reply, now_ms))
         # What comes of it is looked at in the end; a frozen HTTP process may answer this further delivery not at all.
@@ -233,7 +239,7 @@ class Jobs:
             try:
                 struck = await faults.strike(fault)
             except TimeoutError as error:
-                self._missed.append(f"void: {fault.kind} could not be made: {error!r}")
+                self._void.append(f"{fault.kind} could not be made: {error!r}")
                 return
             self._log(f"{fault.kind} is mended: {struck.whom}")
             self._struck.append(struck)
@@ -244,18 +250,18 @@ class Jobs:
             tasks.create_task(strike(number), name=fault.kind.value)
 
     async def _watch(self, kind: str | None) -> None:
+        begun_ms, drops = _wall_ms(), 0
         try:
             reports = await asyncio.gather(*(room.ear.report() for room in self._rooms))
+            self._packets_lost, drops = sum(report.lost for report in reports), reports[0].socket_drops
         except TimeoutError:
-            self._missed.append(f"void: the twin did not answer when {kind} was due")
-            return
-        lost = sum(report.lost for report in reports)
+            self._notes.append(f"the twin was busy before {kind}: packets lost until then are laid to the next fault")
         if self._watches:
-            self._watches[-1].lost = lost - self._watches[-1].lost_before
+            self._watches[-1].lost = self._packets_lost - self._watches[-1].lost_before
         if kind is not None:
-            self._watches.append(Watch(kind, time.time_ns() // 1_000_000, lost))
-        elif reports[0].socket_drops:
-            self._notes.append(f"the kernel dropped {reports[0].socket_drops} datagrams: packets lost are void")
+            self._watches.append(Watch(kind, begun_ms, self._packets_lost))
+        elif drops:
+            self._notes.append(f"the kernel dropped {drops} datagrams: packets lost are void")
 
     # The end.
 
@@ -288,6 +294,8 @@ class Jobs:
             found = await self._found(room, dead[room.shard])
             done_ms.update((entry["id"], entry["at_ms"]) for entry in found.log)
             one = check(by_guild[number], found)
+            if number in self._unjudged:
+                continue
             if not one.good:
                 self._notes.append(f"guild {room.guild.id} ({number}, shard {room.shard}): see guild-{number}.json")
                 self._keep(number, by_guild[number], found, one, [s.started_ns for s in await room.ear.starts()])

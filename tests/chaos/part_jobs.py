@@ -18,6 +18,9 @@ SHORT_LONGEST = 5.0
 SHORT_EVERY = 1.3
 """Seconds: in the short form everything is shorter and comes sooner."""
 
+MOST_VOID = 3
+"""So often the twin may be too busy to say what it did; that is not judged then. More, and the run proves nothing."""
+
 IN_MEMORY = "Redis' append-only file was in memory: the disk had no part in this."
 ON_DISK = "Redis' append-only file was on disk: had the disk held a write up for long, the run would be void."
 
@@ -92,8 +95,11 @@ def judge(outcome: Outcome) -> Result:
     ):
         result.missed += [f"{name}: {each}" for each in found]
     result.missed += outcome.missed
+    void = [f"void: {each}" for each in outcome.void]
+    if len(void) > MOST_VOID:
+        result.missed += void
     reasons = ", ".join(f"{times} {name}" for name, times in sorted(outcome.refusals.items()))
-    result.lines = [f"refused: {reasons or 'none'}", *outcome.notes]
+    result.lines = [f"refused: {reasons or 'none'}", *outcome.notes, *void]
     result.figures = {
         "jobs": len(outcome.sent),
         "refusals": dict(outcome.refusals),
