@@ -60,9 +60,7 @@ def test_no_control_in_the_end_is_missed() -> None:
 
 
 @pytest.mark.parametrize(("times", "good"), [(part_jobs.MOST_VOID, True), (part_jobs.MOST_VOID + 1, False)])
-def test_a_twin_that_was_busy_now_and_then_is_told_and_one_that_always_was_voids_the_run(
-    times: int, good: bool
-) -> None:
+def test_a_twin_that_was_busy_at_times_is_told_and_one_that_always_was_voids_the_run(times: int, good: bool) -> None:
     found = outcome(Verdict())
     found.void = ["the twin did not say"] * times
     result = part_jobs.judge(found)
