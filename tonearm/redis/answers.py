@@ -80,14 +80,13 @@ async def fetch_owed(client: Client, shard: int, now_ms: int, *, most: int = 20)
     for name in due:
         job = name.decode() if isinstance(name, bytes) else str(name)
         found = await fetch_one_owed(client, shard, job)
-        if found is None:
-            # Confirmed ones leave no name: this one outlived its record, and with it the interaction's token.
+        if found is not None:
+            owed.append(found)
+        elif await client.zrem(keys.outbox(shard), job):
+            # Not confirmed meanwhile, which takes the name along: it outlived its record, and the interaction's token.
             log.warning("An answer is owed that has no record any more", extra=context(job=job))
             ANSWERS.labels("expired").inc()
             ANSWERS_LOST.inc()
-            await client.zrem(keys.outbox(shard), job)
-        else:
-            owed.append(found)
     return owed
 
 

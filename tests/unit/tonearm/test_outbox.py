@@ -416,6 +416,23 @@ async def test_a_name_whose_record_is_gone_leaves_with_a_word(world: World, capl
     assert said.context == {"job": gone.job}  # type: ignore[attr-defined]
 
 
+async def test_what_is_confirmed_between_two_looks_is_not_lost(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owed = await world.owe(is_deferred=False)
+    fetch, before = answers.fetch_one_owed, counted("expired")
+
+    async def confirm_and_fetch(client: "Redis[Any]", shard: int, job: str) -> Owed | None:
+        await answers.confirm_response(client, shard, job)
+        return await fetch(client, shard, job)
+
+    monkeypatch.setattr(answers, "fetch_one_owed", confirm_and_fetch)
+    assert await answers.fetch_owed(world.redis, SHARD, world.clock() + 10_000) == []
+    assert await world.redis.zscore(keys.outbox(SHARD), owed.job) is None
+    assert caplog.records == []
+    assert counted("expired") == before
+
+
 # When it is delivered.
 
 
