@@ -17,7 +17,7 @@ from playground.system import free_port
 from playground.twin.client import TwinError
 from playground.twin.handles import Actor, Channel, Guild
 from playground.twin.seen import Unanswered
-from tests.chaos.cluster import AUDIO, HTTP, VOICE, WORKER, Cluster
+from tests.chaos.cluster import API, AUDIO, HTTP, VOICE, WORKER, Cluster
 from tests.chaos.faults import METHODS
 
 SOME_SECONDS = 1.2
@@ -198,6 +198,7 @@ LONG = (
     (
         Fault("Redis is killed", _redis_down, ("RedisDown",)),
         Fault("only forged signatures come", _forging, ("AllSignaturesRefused",)),
+        Fault("every API process is killed", _away(API), ("ProcessDown",)),
     ),
     (
         Fault("every voice node is killed", _away(VOICE), ("NoVoiceNode",)),
