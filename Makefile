@@ -92,7 +92,7 @@ dashboards-check: .venv/installed ## the dashboards: in order, and with data fro
 lambda-zip: .venv/installed ## the archives of the functions on AWS Lambda, in var/lambda; needs Python 3.12
 	@$(BIN)/python .ci/lambda_archive.py $(ARGS)
 
-lambda-check: .venv/installed ## the functions and stores on AWS, without AWS; needs Go, npm and Python 3.12    [ARGS="--processes 21"]
+lambda-check: .venv/installed ## the functions and stores on AWS, without AWS; needs Go, npm and Python 3.12    [ARGS="--only-times --processes 21"]
 	@PYTHONPATH=.ci $(BIN)/python -m tests.lambda_check $(ARGS)
 
 diagrams: .venv/installed ## write the diagrams that are made from the code, and all into the page that shows them

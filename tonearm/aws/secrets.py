@@ -1,4 +1,7 @@
-"""AWS Secrets Manager as a source of settings: one secret, a JSON object of settings by their names."""
+"""AWS Secrets Manager as a source of settings: one secret, a JSON object of settings by their names.
+
+By botocore, on which aioboto3 stands: a process reads its settings before it has an event loop.
+"""
 
 from __future__ import annotations
 
