@@ -66,7 +66,8 @@ class Unit(StrEnum):
 class Panel:
     """One figure. ``id`` stays the same for good: links lead to it.
 
-    ``about`` says what good looks like. ``states`` are words for values, such as up for 1.
+    ``about`` says what good looks like, ``alerts`` which alerts watch it: red is about where they fire. ``states`` are
+    words for values, such as up for 1.
     """
 
     id: int
@@ -79,6 +80,7 @@ class Panel:
     width: int = 8
     decimals: int | None = None
     states: tuple[tuple[int, str], ...] = ()
+    alerts: tuple[str, ...] = ()
 
     @property
     def height(self) -> int:

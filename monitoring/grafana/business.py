@@ -77,6 +77,7 @@ TOLD = Row(
             kind=Kind.STACKED,
             queries=(Query(rate("tonearm_webhook_receipts_total", "source", "outcome"), "{{source}}: {{outcome}}"),),
             steps=NEUTRAL,
+            alerts=("WebhookReceiptsFailing",),
         ),
         Panel(
             id=202,
@@ -96,7 +97,8 @@ TOLD = Row(
             kind=Kind.STAT,
             width=4,
             queries=(Query(watched("tonearm_receipt_oldest_seconds"), "oldest"),),
-            steps=rising(warn=60, bad=600),
+            steps=rising(warn=60, bad=300),
+            alerts=("WebhookLag",),
         ),
         Panel(
             id=204,
@@ -120,6 +122,7 @@ TOLD = Row(
                 Query(watched("tonearm_deliveries_dead"), "given up"),
             ),
             steps=rising(warn=20, bad=200),
+            alerts=("DeliveriesDead",),
         ),
         Panel(
             id=206,
@@ -159,6 +162,7 @@ API = Row(
             kind=Kind.STACKED,
             queries=(Query(rate("tonearm_api_requests_total", "status"), "{{status}}"),),
             steps=NEUTRAL,
+            alerts=("ApiErrors",),
         ),
         Panel(
             id=303,
@@ -166,7 +170,8 @@ API = Row(
             about="Good: rare. Much from one limiter: a script that does not wait, or a limit that is too low.",
             unit=Unit.PER_SECOND,
             queries=(Query(rate("tonearm_limited_total", "limiter"), "{{limiter}}"),),
-            steps=rising(warn=1, bad=10),
+            steps=rising(warn=0.05, bad=0.11),
+            alerts=("LimitsRefuseMany",),
         ),
     ),
 )

@@ -36,6 +36,10 @@ PEOPLE = Row(
             width=4,
             queries=(Query(kept("answers", "6h"), "answered"),),
             steps=falling(good=ANSWERED, warn=0.995),
+            alerts=(
+                "AnswersBudgetBurnsFast",
+                "AnswersBudgetBurnsSlowly",
+            ),
         ),
         Panel(
             id=102,
@@ -48,6 +52,10 @@ PEOPLE = Row(
             width=4,
             queries=(Query(kept("plays", "6h"), "audible"),),
             steps=falling(good=AUDIBLE, warn=0.98),
+            alerts=(
+                "PlaysBudgetBurnsFast",
+                "PlaysBudgetBurnsSlowly",
+            ),
         ),
         Panel(
             id=103,
@@ -65,7 +73,8 @@ PEOPLE = Row(
                     "without a fault",
                 ),
             ),
-            steps=falling(good=0.999, warn=0.99),
+            steps=falling(good=0.999, warn=0.95),
+            alerts=("InteractionErrors",),
         ),
         Panel(
             id=104,
@@ -77,7 +86,8 @@ PEOPLE = Row(
             kind=Kind.STAT,
             width=4,
             queries=(Query(increase("tonearm_answers_lost_total"), "lost"),),
-            steps=rising(warn=1, bad=10),
+            steps=rising(warn=1, bad=3),
+            alerts=("InteractionsUnanswered",),
         ),
         Panel(
             id=105,
@@ -88,7 +98,8 @@ PEOPLE = Row(
             kind=Kind.STAT,
             width=4,
             queries=(Query(watched("tonearm_oldest_job_seconds"), "oldest"),),
-            steps=rising(warn=2, bad=10),
+            steps=rising(warn=2, bad=15),
+            alerts=("BacklogOld",),
         ),
         Panel(
             id=106,
@@ -100,6 +111,7 @@ PEOPLE = Row(
             width=4,
             queries=(Query(watched("tonearm_shards", where='state="ownerless"'), "without"),),
             steps=below(1),
+            alerts=("ShardOwnerless",),
         ),
     ),
 )
@@ -155,6 +167,10 @@ TIMES = Row(
                 Query(quantile(0.99, "tonearm_answer_seconds"), "p99"),
             ),
             steps=rising(warn=1, bad=3),
+            alerts=(
+                "AnswersSlowP95",
+                "AnswersSlowP99",
+            ),
         ),
         Panel(
             id=302,
@@ -177,7 +193,11 @@ TIMES = Row(
                 Query(watched("tonearm_backlog_jobs"), "jobs"),
                 Query(watched("tonearm_outbox_answers"), "answers owed"),
             ),
-            steps=rising(warn=20, bad=100),
+            steps=rising(warn=20, bad=200),
+            alerts=(
+                "BacklogLong",
+                "AnswersOwed",
+            ),
         ),
     ),
 )
@@ -196,6 +216,12 @@ PARTS = Row(
             width=12,
             queries=(Query('sum by (job) (up{job=~"interactions|api|voice-node|worker"})', "{{job}}"),),
             steps=at_least(1),
+            alerts=(
+                "ProcessDown",
+                "NoInteractionsProcess",
+                "NoVoiceNode",
+                "NoWorker",
+            ),
         ),
         Panel(
             id=402,
@@ -211,6 +237,12 @@ PARTS = Row(
                 Query("max by (node) (tonearm_lavalink_up)", "Lavalink {{node}}"),
             ),
             steps=at_least(1),
+            alerts=(
+                "RedisDown",
+                "PostgresDown",
+                "LavalinkDown",
+                "NoLavalink",
+            ),
         ),
     ),
 )

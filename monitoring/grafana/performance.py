@@ -41,6 +41,12 @@ PROMISES = Row(
                 Query(burn("plays", AUDIBLE, "1h"), "audible within 5 s"),
             ),
             steps=rising(warn=1, bad=14.4),
+            alerts=(
+                "AnswersBudgetBurnsFast",
+                "AnswersBudgetBurnsSlowly",
+                "PlaysBudgetBurnsFast",
+                "PlaysBudgetBurnsSlowly",
+            ),
         ),
     ),
 )

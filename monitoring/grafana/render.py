@@ -99,7 +99,7 @@ def _panel(panel: Panel) -> _Builder:
     (
         made.id(panel.id)
         .title(panel.title)
-        .description(panel.about)
+        .description(_description(panel))
         .datasource(SOURCE)
         .interval(SCRAPED)
         .unit(panel.unit.value)
@@ -118,6 +118,11 @@ def _panel(panel: Panel) -> _Builder:
     for number, query in enumerate(panel.queries):
         made.with_target(_target(panel, "ABCDEFGH"[number], query.expr, query.legend))
     return made
+
+
+def _description(panel: Panel) -> str:
+    watched = f"\n\nAlerts: {', '.join(panel.alerts)}; see docs/operations/runbook.md." if panel.alerts else ""
+    return panel.about + watched
 
 
 def _bare(panel: Panel) -> _Builder:

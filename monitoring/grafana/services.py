@@ -29,6 +29,7 @@ PROCESSES = Row(
             unit=Unit.BYTES,
             queries=(Query(f"max by (job) (process_resident_memory_bytes{{{OURS}}})", "{{job}}"),),
             steps=NEUTRAL,
+            alerts=("MemoryNearLimit",),
         ),
         Panel(
             id=103,
@@ -40,6 +41,7 @@ PROCESSES = Row(
             width=4,
             queries=(Query(f"time() - max by (job) (process_start_time_seconds{{{OURS}}})", "{{job}}"),),
             steps=falling(good=300, warn=60),
+            alerts=("CrashLoop",),
         ),
         Panel(
             id=104,
@@ -67,7 +69,8 @@ REDIS = Row(
             "is set.",
             unit=Unit.SHARE,
             queries=(Query(watched("tonearm_redis_memory_ratio"), "used"),),
-            steps=rising(warn=0.75, bad=0.9),
+            steps=rising(warn=0.75, bad=0.85),
+            alerts=("RedisFull",),
         ),
         Panel(
             id=202,
@@ -85,6 +88,7 @@ REDIS = Row(
             decimals=0,
             queries=(Query(watched("tonearm_dead_letters"), "dead letters"),),
             steps=rising(warn=1, bad=10),
+            alerts=("DeadLetters",),
         ),
     ),
 )
@@ -100,16 +104,18 @@ POSTGRES = Row(
             unit=Unit.SHARE,
             queries=(Query(watched("tonearm_postgres_connections_ratio"), "used"),),
             steps=rising(warn=0.7, bad=0.9),
+            alerts=("PostgresConnectionsFull",),
         ),
         Panel(
             id=302,
             title="Pool: share in use, by kind of process",
-            about="Good: below 80 %. At 100 %, requests wait for each other.",
+            about="Good: below 70 %. At 100 %, requests wait for each other.",
             unit=Unit.SHARE,
             queries=(
                 Query("max by (job) (tonearm_database_connections / (tonearm_database_pool_size > 0))", "{{job}}"),
             ),
-            steps=rising(warn=0.8, bad=1),
+            steps=rising(warn=0.7, bad=0.9),
+            alerts=("DatabasePoolExhausted",),
         ),
         Panel(
             id=303,
@@ -152,6 +158,10 @@ WORKER = Row(
             unit=Unit.SECONDS,
             queries=(Query("time() - max by (round) (tonearm_round_success_timestamp_seconds)", "{{round}}"),),
             steps=NEUTRAL,
+            alerts=(
+                "ExpiryLate",
+                "EntitlementsLate",
+            ),
         ),
         Panel(
             id=402,
@@ -173,7 +183,8 @@ WORKER = Row(
             kind=Kind.STAT,
             width=4,
             queries=(Query(f"time() - {watched('tonearm_watch_timestamp_seconds')}", "age"),),
-            steps=rising(warn=60, bad=180),
+            steps=rising(warn=60, bad=120),
+            alerts=("WatchStale",),
         ),
         Panel(
             id=404,
@@ -185,7 +196,8 @@ WORKER = Row(
             kind=Kind.STAT,
             width=4,
             queries=(Query(increase("tonearm_clock_jumps_total", window="1h"), "times"),),
-            steps=rising(warn=1, bad=10),
+            steps=rising(warn=1, bad=3),
+            alerts=("ProcessFrozen",),
         ),
     ),
 )
@@ -223,9 +235,39 @@ CACHES = Row(
     ),
 )
 
+KEYS = Row(
+    600,
+    "Signatures and secrets",
+    (
+        Panel(
+            id=601,
+            title="Requests that Discord did not sign",
+            about="Good: rare; anybody can send them, and Discord itself tries a few when the address is saved. All "
+            "of them, and no answers: the public key is another application's.",
+            unit=Unit.PER_SECOND,
+            width=12,
+            queries=(Query(rate("tonearm_signatures_refused_total"), "refused"),),
+            steps=rising(warn=0.02, bad=0.07),
+            alerts=("AllSignaturesRefused", "SignatureFailures"),
+        ),
+        Panel(
+            id=602,
+            title="Secrets that were read again, within an hour",
+            about="Good: done, or nothing where secrets are not rotated. No threshold: a secret that can't be read "
+            "is read again, and the old one goes on.",
+            unit=Unit.COUNT,
+            kind=Kind.STACKED,
+            width=12,
+            queries=(Query(increase("tonearm_secrets_read_total", "outcome", window="1h"), "{{outcome}}"),),
+            steps=NEUTRAL,
+            alerts=("SecretNotRead",),
+        ),
+    ),
+)
+
 BOARD = Board(
     name="services",
     title="Tonearm: services",
     about="Whether each process and store is well, and how near it is to a limit.",
-    rows=(PROCESSES, REDIS, POSTGRES, WORKER, CACHES),
+    rows=(PROCESSES, REDIS, POSTGRES, WORKER, CACHES, KEYS),
 )

@@ -23,7 +23,7 @@ MUSIC = Row(
         Panel(
             id=102,
             title="Frames that were not sent in time, by Lavalink",
-            about="Good: below 1 %. From 5 % on people hear gaps: Lavalink has too little CPU, or a source is too "
+            about="Good: below 1 %. From 3 % on people hear gaps: Lavalink has too little CPU, or a source is too "
             "slow.",
             unit=Unit.SHARE,
             decimals=2,
@@ -33,7 +33,8 @@ MUSIC = Row(
                     "{{node}}",
                 ),
             ),
-            steps=rising(warn=0.01, bad=0.05),
+            steps=rising(warn=0.01, bad=0.03),
+            alerts=("FramesLost",),
         ),
         Panel(
             id=103,
@@ -44,6 +45,7 @@ MUSIC = Row(
             kind=Kind.STACKED,
             queries=(Query(rate("tonearm_track_errors_total", "class", "source"), "{{class}}, {{source}}"),),
             steps=rising(warn=0.1, bad=1),
+            alerts=("TracksFail",),
         ),
         Panel(
             id=104,
@@ -65,6 +67,7 @@ MUSIC = Row(
             kind=Kind.STACKED,
             queries=(Query(rate("tonearm_voice_rejoins_total", "reason"), "{{reason}}"),),
             steps=rising(warn=0.2, bad=2),
+            alerts=("VoiceUnstable",),
         ),
     ),
 )
@@ -83,6 +86,10 @@ LAVALINK = Row(
             states=UP,
             queries=(Query("max by (node) (tonearm_lavalink_up)", "{{node}}"),),
             steps=at_least(1),
+            alerts=(
+                "LavalinkDown",
+                "NoLavalink",
+            ),
         ),
         Panel(
             id=202,
@@ -133,7 +140,8 @@ LAVALINK = Row(
             "everywhere; one that is far higher is overloaded.",
             unit=Unit.COUNT,
             queries=(Query("max by (node) (tonearm_lavalink_penalty)", "{{node}}"),),
-            steps=rising(warn=300, bad=1000),
+            steps=rising(warn=200, bad=500),
+            alerts=("LavalinkOverloaded",),
         ),
         Panel(
             id=207,
@@ -154,11 +162,12 @@ DISCORD = Row(
         Panel(
             id=301,
             title="There and back, the slowest shard of each voice node",
-            about="Good: below 200 ms. Above 2 s for minutes: Discord has an incident, see discordstatus.com.",
+            about="Good: below 200 ms. Above 1 s for minutes: Discord has an incident, see discordstatus.com.",
             unit=Unit.SECONDS,
             width=12,
             queries=(Query("max by (instance) (tonearm_gateway_latency_seconds)", "{{instance}}"),),
-            steps=rising(warn=0.5, bad=2),
+            steps=rising(warn=0.5, bad=1),
+            alerts=("GatewaySlow",),
         ),
         Panel(
             id=302,
@@ -168,7 +177,8 @@ DISCORD = Row(
             unit=Unit.COUNT,
             width=12,
             queries=(Query("min(tonearm_gateway_session_starts_left)", "left"),),
-            steps=falling(good=500, warn=100),
+            steps=falling(good=500, warn=200),
+            alerts=("SessionStartsLow",),
         ),
     ),
 )
@@ -185,6 +195,7 @@ SHARDS = Row(
             unit=Unit.COUNT,
             queries=(Query(watched("tonearm_shards", "state"), "{{state}}"),),
             steps=NEUTRAL,
+            alerts=("ShardOwnerless",),
         ),
         Panel(
             id=402,
@@ -205,6 +216,7 @@ SHARDS = Row(
             kind=Kind.STACKED,
             queries=(Query(increase("tonearm_lease_changes_total", "change", window="1h"), "{{change}}"),),
             steps=NEUTRAL,
+            alerts=("LeasesLost",),
         ),
         Panel(
             id=404,

@@ -46,8 +46,13 @@ def _section(board: Board) -> Iterator[str]:
         yield "| panel | what good looks like |"
         yield "|---|---|"
         for panel in row.panels:
-            yield f"| {_cell(panel.title)} | {_cell(panel.about)} |"
+            yield f"| {_cell(panel.title)} | {_cell(panel.about)}{_alerts(panel.alerts)} |"
         yield ""
+
+
+def _alerts(names: Iterable[str]) -> str:
+    links = ", ".join(f"[{name}](runbook.md#{name.lower()})" for name in names)
+    return f" Alerts: {links}." if links else ""
 
 
 def _cell(said: str) -> str:

@@ -168,6 +168,13 @@ def test_thresholds_begin_good_where_more_is_worse_and_bad_where_less_is() -> No
     assert falling(good=0.99, warn=0.9) == ((None, "red"), (0.9, "yellow"), (0.99, "green"))
 
 
+def test_every_alert_has_a_panel_and_no_other_is_named() -> None:
+    rules_file = yaml.safe_load((ROOT / "monitoring/prometheus/alerts.yml").read_text())
+    alerts = {rule["alert"] for group in rules_file["groups"] for rule in group["rules"]}
+    named = {name for board in writing.BOARDS for row in board.rows for panel in row.panels for name in panel.alerts}
+    assert named == alerts
+
+
 def test_compose_shows_grafana_the_files() -> None:
     provided = yaml.safe_load((ROOT / "monitoring/grafana/provisioning/dashboards/tonearm.yaml").read_text())
     (provider,) = provided["providers"]
