@@ -68,6 +68,10 @@ class System:
         """Where the API answers, if there is one."""
         self.voice_url = ""
         """Where the first life of the first voice node tells of itself."""
+        self.worker_url = ""
+        """Where the worker does, if there is one."""
+        self.interactions_url = ""
+        """Where the HTTP side answers."""
         self._on_step = on_step
         self._twin: TwinClient | None = None
 
@@ -124,7 +128,7 @@ class System:
         await self._do("commands", "sync")
         self.voice_url = str((await self.start_voice_node())["url"])
         if self._premium:
-            await self._run("worker", tonearm("worker"), self.environ)
+            self.worker_url = str((await self._run("worker", tonearm("worker"), self.environ))["url"])
             self.api_url = str((await self._run("api", tonearm("api"), self.environ))["url"])
             await self.twin.set_events_url(f"{self.api_url}/webhook-events")
         await self.start_interactions()
@@ -151,7 +155,8 @@ class System:
     async def start_interactions(self) -> Ready:
         """Start the HTTP side, and tell the twin where it answers."""
         ready = await self._run("interactions", tonearm("interactions"), self.environ)
-        await self.twin.set_interactions_url(f"{ready['url']}/interactions")
+        self.interactions_url = str(ready["url"])
+        await self.twin.set_interactions_url(f"{self.interactions_url}/interactions")
         return ready
 
     async def _start_audio_node(self, name: str) -> None:

@@ -13,16 +13,18 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 import redis.asyncio
 from hypothesis import settings
+from prometheus_client import REGISTRY
 
 from playground.stores.postgres import Postgres
 from playground.stores.valkey import Valkey
 from tests.support.aws import Moto, running_moto
+from tests.support.labels import unbounded
 
 # A machine that is busy is not a slow program.
 settings.register_profile("tonearm", deadline=None)
@@ -138,3 +140,10 @@ def descendants() -> Callable[[int], set[int]]:
         return found
 
     return below
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_label_is_unbounded() -> Iterator[None]:
+    """After all tests: whatever they sent, no metric of this process has a label that people can make grow."""
+    yield
+    assert list(unbounded(REGISTRY.collect())) == []

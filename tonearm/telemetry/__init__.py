@@ -86,8 +86,8 @@ LIMITED = counter(
 
 JOBS = counter(
     "tonearm_jobs_total",
-    "Jobs done, by kind (play, skip ...) and outcome: done, refused (with a sentence), late (past its deadline), away (a part "
-    "of the system did not answer), dead (given up: a dead letter), again (done before).",
+    "Jobs done, by kind (play, skip ...) and outcome: done, again (done before), dead (given up: a dead letter); else "
+    "why not, at a voice node by the name of the sentence, at a worker refused, late or away.",
     "kind",
     "outcome",
     of=_JOBS,
