@@ -210,7 +210,7 @@ class Ownership:
     def _make_actor(self, guild: int) -> GuildActor:
         announcer = Announcer(
             guild,
-            rest=self._node.rest,
+            rest=self._node.rest.checked(self._lease.check),
             check=self._lease.check,
             now_ms=self._lease.now_ms,
             submit=lambda event: self.roster.wake(guild).submit(event),

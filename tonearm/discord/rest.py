@@ -7,9 +7,11 @@ logs name a call by its route, because the addresses of interactions hold tokens
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -107,7 +109,15 @@ class RestClient:
         self._timeout = timeout
         self._limits = Limits()
         self._session: aiohttp.ClientSession | None = None
+        self._check: Callable[[], None] = lambda: None
         self._dated: tuple[str, float] | None = None
+
+    def checked(self, check: Callable[[], None]) -> RestClient:
+        """This client, open as it is, for somebody who may lose the right to act: ``check`` is called before each
+        attempt, and what it raises is raised."""
+        same = copy.copy(self)
+        same._check = check
+        return same
 
     @property
     def clock_ahead(self) -> float | None:
@@ -283,6 +293,7 @@ class RestClient:
         tried = 0
         while True:
             await self._limits.global_turn(call.bucket is not None)
+            self._check()
             met = await self._attempt(call, deadline - loop.time())
             log.debug("%s: %s", call.name, met.status or met.detail)
             if met.status == 429:

@@ -11,7 +11,7 @@ from tests.support.discord_api import DiscordApi, Interaction, deferred
 from tonearm.discord import limits, rest
 from tonearm.discord.cards import sentence
 from tonearm.discord.rest import RestClient, nonce_for
-from tonearm.errors import DiscordAway, DiscordError
+from tonearm.errors import DiscordAway, DiscordError, LeaseLost
 
 SECRET = "aW50ZXJhY3Rpb246c2VjcmV0"
 BODY = sentence("Hello.")
@@ -116,6 +116,23 @@ async def test_a_fault_that_stays_is_away(api: DiscordApi, client: RestClient) -
         await client.edit_original(5, SECRET, BODY)
     assert "500" in caught.value.detail
     assert len(api.requests) == 1 + len(rest.BACKOFF)
+
+
+async def test_no_attempt_is_made_for_a_shard_that_was_lost_meanwhile(api: DiscordApi, client: RestClient) -> None:
+    api.faults.append(api.status(502))
+    looks: list[int] = []
+
+    def check() -> None:
+        looks.append(len(api.requests))
+        if api.requests:
+            raise LeaseLost("another's")
+
+    with pytest.raises(LeaseLost):
+        await client.checked(check).edit_message(6, 7, BODY)
+    assert looks == [0, 1]
+    assert len(api.requests) == 1
+    await client.edit_message(6, 7, BODY)
+    assert looks == [0, 1]
 
 
 async def test_a_follow_up_that_may_have_arrived_is_not_sent_again(api: DiscordApi, client: RestClient) -> None:
