@@ -195,10 +195,21 @@ class HandOver:
             back = (silence.result() - since) / 1e9
         except AssertionError:  # nothing but the tone was heard
             return CONTROL_WITHIN
-        with contextlib.suppress(AssertionError, TwinError):
-            await probe.ask("resume", next(self._turns))
-            await probe.ear.hears(LONG_HZ, within=10)
+        await self._resume(probe)
         return back
+
+    async def _resume(self, probe: Room) -> None:
+        """Until the tone is heard: else this silence would be taken for the next one.
+
+        Raises:
+            TimeoutError: it is not.
+        """
+        async with asyncio.timeout(CONTROL_WITHIN):
+            while True:
+                with contextlib.suppress(AssertionError, TwinError, TimeoutError):
+                    await probe.ask("resume", next(self._turns))
+                    await probe.ear.hears(LONG_HZ, within=5)
+                    return
 
     async def _mark(self) -> None:
         await asyncio.gather(*(room.ear.mark() for room in self._rooms))
