@@ -23,6 +23,9 @@ FOLDERS = ("docs", "infra", "interactions", "k8s", "monitoring", "playground", "
 FILE = re.compile(rf"(?<![\w/.…=-])(?:\.\./)*((?:\.ci|{'|'.join(FOLDERS)}|voice_nodes)/[\w./-]*\w)(?![\w…<*{{])")
 PART = re.compile(r"[a-z][a-z-]*")
 
+LOOKED_FOR = re.compile(r"(?:kubectl [^\n]*logs|tonearm doctor)[^\n]*\| grep (?:-E )?(['\"])(.+?)\1")
+ROOMS = ("tonearm", "interactions", "voice_nodes")
+
 OTHERS_MODULES = frozenset({"venv", "pip"})
 SUFFIXES = ("_bucket", "_sum", "_count")
 """What a histogram's series are called beside its name."""
@@ -108,6 +111,21 @@ def files(page: Page) -> Iterator[str]:
                 yield path
 
 
+def logged(page: Page) -> Iterator[str]:
+    """What is looked for in the logs of our processes."""
+    for code in page.codes:
+        for _, pattern in LOOKED_FOR.findall(code):
+            # A group stands for itself; else each alternative must be something that we write.
+            for part in [pattern] if "(" in pattern else pattern.split("|"):
+                if not part.startswith('"level"') and not re.search(part, _source()):
+                    yield f"grep {part}"
+
+
+@cache
+def _source() -> str:
+    return "".join(file.read_text() for room in ROOMS for file in sorted((ROOT / room).rglob("*.py")))
+
+
 def metrics(page: Page) -> Iterator[str]:
     """Metrics, and what is recorded of them."""
     known = _metrics()
@@ -132,6 +150,7 @@ RULES = {
     "settings": settings,
     "files": files,
     "metrics": metrics,
+    "words that are looked for in logs": logged,
 }
 
 

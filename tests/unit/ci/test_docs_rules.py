@@ -97,6 +97,11 @@ def test_pictures_are_links_too(write: Write) -> None:
         ("files", "k8s/base/hpa.yaml", "k8s/base/hpas.yaml"),
         ("files", "apply -k k8s/overlays/plain", "apply -k k8s/overlays/plane"),
         ("metrics", "rate(tonearm_job_seconds_bucket[5m])", "rate(tonearm_job_second_bucket[5m])"),
+        (
+            "words that are looked for in logs",
+            "kubectl -n discord-bot logs job/migrate | grep -E 'Shard (taken|lost)'",
+            "kubectl -n discord-bot logs job/migrate | grep -E 'A round failed|A round fell'",
+        ),
         ("metrics", "tonearm:answers_bad:ratio1h > 0", "tonearm:answers_bad:ratio2h > 0"),
     ],
 )
