@@ -56,7 +56,7 @@ def pong(event: dict[str, Any]) -> dict[str, Any] | None:
 def _whatever_comes() -> Handler:
     from tonearm.late_import import import_late
 
-    import_late("redis")
+    import_late("redis")  # of which tonearm.redis.lean needs next to nothing
     from interactions.aws_asgi import NEEDED, load_settings, make_handler
 
     return make_handler(load_settings(NEEDED))
