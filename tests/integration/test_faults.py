@@ -9,6 +9,7 @@ import pytest
 
 from tonearm import faults
 from tonearm.faults import keeping_faults
+from tonearm.redis import keys
 from tonearm.redis.client import Client, connect
 from tonearm.redis.faults import MOST_KEPT, Fault, fetch_faults, keep
 from tonearm.telemetry import LOG, about, context
@@ -53,6 +54,7 @@ async def test_no_more_than_the_last_ones_are_kept(redis_client: Client) -> None
     await keep(redis_client, [Fault(number, "test", "a fault") for number in range(MOST_KEPT + 5)])
     found = await fetch_faults(redis_client)
     assert [found[0].at_ms, found[-1].at_ms, len(found)] == [MOST_KEPT + 4, 5, MOST_KEPT]
+    assert await redis_client.llen(keys.FAULTS) == MOST_KEPT
 
 
 async def test_a_flood_is_cut_down(redis_client: Client) -> None:
@@ -64,7 +66,15 @@ async def test_a_flood_is_cut_down(redis_client: Client) -> None:
     assert found[0].guild == 999
 
 
-async def test_without_redis_nothing_happens() -> None:
+async def test_without_redis_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: asyncio.Queue[str] = asyncio.Queue()
+
+    async def keep_or_not(client: Client, some: list[Fault]) -> None:
+        tried.put_nowait(some[0].what)
+        await keep(client, some)
+
+    monkeypatch.setattr(faults.faults, "keep", keep_or_not)
     async with connect("redis://127.0.0.1:1", timeout=1) as nobody, keeping_faults(nobody, "test"):
-        LOG.error("a fault")
-        await asyncio.sleep(0)
+        for what in ("a fault", "another"):
+            LOG.error(what)
+            assert await asyncio.wait_for(tried.get(), 10) == what

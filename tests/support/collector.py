@@ -37,7 +37,8 @@ class Collector:
 
     def __init__(self) -> None:
         self.spans: list[Seen] = []
-        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        """All of it, also what is not in a :class:`Seen`."""
         self.hangs = False
         self.asked = asyncio.Event()
         self.endpoint = ""
@@ -67,22 +68,22 @@ class Collector:
                     return found
                 await self._came.wait()
 
-    async def wait_one(self, name: str, *, timeout: float = 20, **attributes: str) -> Seen:
+    async def wait_one(self, name: str, *, process: str = "", timeout: float = 20, **attributes: str) -> Seen:
         """The span with this name and these of our attributes."""
         wanted = {f"tonearm.{key}": value for key, value in attributes.items()}.items()
         async with asyncio.timeout(timeout), self._came:
             while True:
                 for span in self.spans:
-                    if span.name == name and span.attributes.items() >= wanted:
+                    if span.name == name and process in ("", span.process) and span.attributes.items() >= wanted:
                         return span
                 await self._came.wait()
 
     async def _take(self, request: web.Request) -> web.Response:
-        self.headers.append(dict(request.headers))
         self.asked.set()
         if self.hangs:
             await self._released.wait()
-        told = ExportTraceServiceRequest.FromString(await request.read())
+        self.bodies.append(await request.read())
+        told = ExportTraceServiceRequest.FromString(self.bodies[-1])
         async with self._came:
             self.spans += [
                 Seen(

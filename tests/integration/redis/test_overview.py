@@ -56,12 +56,12 @@ async def test_nodes_workers_and_servers_are_told(redis_client: Client) -> None:
 
 async def test_of_the_dead_letters_the_latest_are_told(redis_client: Client) -> None:
     await redis_client.set(keys.SHARD_COUNT, 2)
-    for number in range(MOST_DEAD + 3):
+    for number in range(2 * MOST_DEAD + 2):
         letter = DeadLetter(f"i:{number}", GUILD, "a reason", number)
         await redis_client.xadd(keys.dead(number % 2), {"d": encode(letter)})
     seen = await fetch_overview(redis_client)
-    assert [buried.letter.at_ms for buried in seen.dead] == [7, 6, 5, 4, 3]
-    assert [standing.dead for standing in seen.shards] == [4, 4]
+    assert [buried.letter.at_ms for buried in seen.dead] == [11, 10, 9, 8, 7]
+    assert [standing.dead for standing in seen.shards] == [6, 6]
 
 
 async def test_asking_costs_the_same_whatever_the_number_of_guilds(redis_client: Client) -> None:

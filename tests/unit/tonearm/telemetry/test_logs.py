@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tonearm.telemetry import JsonFormatter, TextFormatter, announce_ready, context, set_up_logging
+from tonearm.telemetry import JsonFormatter, TextFormatter, about, announce_ready, context, set_up_logging
 
 
 @pytest.fixture
@@ -42,6 +42,16 @@ def test_a_line_stays_one_line_whatever_is_in_it(message: str, value: str) -> No
     assert "\r" not in line
     assert json.loads(line)["message"] == message
     assert json.loads(line)["value"] == value
+
+
+def test_what_is_logged_meanwhile_is_about_the_same() -> None:
+    with about(job="i:1", guild=5, trace=None):
+        with about(guild=6):
+            within = json.loads(JsonFormatter().format(record(**context(job="i:2"))))
+        line = TextFormatter("%(message)s").format(record())
+    assert (within["job"], within["guild"]) == ("i:2", 6)
+    assert line == "Job i:1 done job=i:1 guild=5"
+    assert TextFormatter("%(message)s").format(record()) == "Job i:1 done"
 
 
 def test_an_exception_is_in_the_line() -> None:
