@@ -210,7 +210,7 @@ CACHES = Row(
             id=501,
             title="A guild's plan and settings: who knew",
             about="Good: nearly all from the process or Redis; PostgreSQL is asked when something changed. "
-            "`defaults`: no store answered. No threshold: beside it is the share.",
+            "`last_known` and `defaults`: no store answered. No threshold: beside it is the share.",
             unit=Unit.PER_SECOND,
             kind=Kind.STACKED,
             width=12,
