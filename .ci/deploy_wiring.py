@@ -34,15 +34,15 @@ NEEDED: dict[str, tuple[str, ...]] = {
 }
 """The settings without which a process of ours ends at once, by container."""
 
-MAY_KNOW: dict[str, set[str]] = {
+SECRETS_OF: dict[str, set[str]] = {
     "interactions": {"redis_url"},
     "api": {"redis_url", "database_url", "stripe_secret_key", "stripe_webhook_secrets"},
-    "worker": {"discord_bot_token", "redis_url", "database_url", "webhook_secrets"},
+    "worker": {"discord_bot_token", "redis_url", "database_url", "webhook_secrets", "stripe_secret_key"},
     "voice-node": {"discord_bot_token", "redis_url", "database_url", "lavalink_nodes"},
     "migrate": {"database_url"},
     "wait-for-schema": {"database_url"},
 }
-"""The secrets that a process may be given at most."""
+"""The secrets that a process is given, no more and no fewer: it does without some, and then less."""
 
 DECLARED = {settings.PREFIX + each.name.upper(): each for each in settings.DECLARED}
 SECRET = re.compile(r"://[^/\s@]*:[^/\s@$]+@|whsec_|sk_live|-----BEGIN")
@@ -126,7 +126,7 @@ def asking_for_what_is_there(system: System) -> Iterator[str]:
 
 
 def told_what_they_need(system: System) -> Iterator[str]:
-    """Every variable of ours is a setting; every process gets what it can't do without, and no secret more."""
+    """Every variable of ours is a setting; every process gets what it needs, its secrets, and no more."""
     for name in system.settings():
         if name not in DECLARED:
             yield f"the ConfigMap has {name}, which is no setting"
@@ -140,10 +140,10 @@ def told_what_they_need(system: System) -> Iterator[str]:
             if not is_ours(container):
                 continue
             known = {DECLARED[name].name for name in ours & DECLARED.keys()}
-            for name in sorted(set(NEEDED[container["name"]]) - known):
+            for name in sorted({*NEEDED[container["name"]], *SECRETS_OF[container["name"]]} - known):
                 yield f"{where} is not given {settings.PREFIX}{name.upper()}"
             secrets = {name for name in known if DECLARED[settings.PREFIX + name.upper()].secret}
-            for name in sorted(secrets - MAY_KNOW[container["name"]]):
+            for name in sorted(secrets - SECRETS_OF[container["name"]]):
                 yield f"{where} is given the secret {settings.PREFIX}{name.upper()}, which it does not need"
 
 
