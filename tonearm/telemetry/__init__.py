@@ -333,7 +333,7 @@ OUTBOX = gauge("tonearm_outbox_answers", "Answers that are not known to have arr
 OUTBOX_OLDEST = gauge(
     "tonearm_outbox_oldest_seconds", "For how long the most overdue of them has been due; 0 where none is.", of=_WORKER
 )
-REDIS_UP = gauge("tonearm_redis_up", "1 where Redis answers, else 0.", of=_WORKER)
+REDIS_UP = gauge("tonearm_redis_up", "1 where Redis answers, of a cluster every master; else 0.", of=_WORKER)
 REDIS_MEMORY = gauge(
     "tonearm_redis_memory_ratio",
     "Part of Redis' maxmemory that is used, at the fullest master; 0 without a maxmemory.",
