@@ -143,6 +143,10 @@ class LavalinkAway(Away):
     default = Sentence.SOUND_AWAY
 
 
+class LavalinkGone(LavalinkAway):
+    """The server went away in the midst of something: nothing else is wrong with that, so it may be done at another."""
+
+
 class DiscordAway(Away):
     """Discord's REST API or gateway doesn't answer."""
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from tonearm.backoff import Backoff
-from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
+from tonearm.errors import DiscordAway, LavalinkAway, LavalinkGone, LeaseLost
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.telemetry import LOG, VOICE_REJOINS, context, traces
@@ -284,6 +284,8 @@ class Converger:
             await self._sound.leave(voice.guild)
         try:
             await self._sound.join(voice)
+        except LavalinkGone:
+            raise  # Nothing has failed but the server: try again.
         except (LavalinkAway, DiscordAway) as error:
             LOG.warning("Not joined: %s", error.detail, extra=context(guild=self._guild, channel=channel))
             self._submit(Disconnected(channel, f"{JOIN_FAILED}:{channel}:{self._now_ms()}"))

@@ -16,7 +16,7 @@ from typing import Any, cast
 import discord
 import wavelink
 
-from tonearm.errors import DiscordAway, LavalinkAway
+from tonearm.errors import DiscordAway, LavalinkAway, LavalinkGone
 from tonearm.music.track import Loaded
 from tonearm.redis.sessions import SavedShard, SavedVoice
 from tonearm.settings import LavalinkNode
@@ -246,6 +246,7 @@ class Sound:
 
         Raises:
             LavalinkAway: no server, or it did not connect in time.
+            LavalinkGone: it went away meanwhile.
             DiscordAway: the gateway did not answer in time.
             LeaseLost: the shard is another's.
         """
@@ -264,7 +265,11 @@ class Sound:
             async with asyncio.timeout(JOIN_TIMEOUT):
                 await link.wait_linked()
         except (DiscordAway, LavalinkAway, TimeoutError) as error:
+            station = self._station(link.node)
+            gone = station is None or not station.usable
             await self.leave(guild)
+            if gone:
+                raise LavalinkGone(f"{link.node.uri}: went away during the join") from None
             if isinstance(error, TimeoutError):
                 raise LavalinkAway(f"{link.node.uri}: no voice connection within {JOIN_TIMEOUT} s") from None
             raise

@@ -15,7 +15,7 @@ import pytest
 from tests.support.scenes import HERE, NOW, busy, idle
 from tests.support.voice_nodes import GUILD, Clock, metric, running
 from tonearm.backoff import Backoff
-from tonearm.errors import DiscordAway, LavalinkAway, LeaseLost
+from tonearm.errors import DiscordAway, LavalinkAway, LavalinkGone, LeaseLost
 from tonearm.music.events import Disconnected, Event
 from tonearm.music.player import Player
 from voice_nodes import converger as module
@@ -221,6 +221,13 @@ async def test_a_join_that_fails_is_told(world: World, error: Exception) -> None
     world.converger.show(busy())
     event = await asyncio.wait_for(world.events.get(), 5)
     assert event == Disconnected(HERE, f"{JOIN_FAILED}:{HERE}:{NOW}")
+
+
+async def test_a_server_that_went_away_during_the_join_is_no_failure(world: World) -> None:
+    world.fails["join"] = [LavalinkGone("x"), LavalinkGone("x")]
+    world.converger.show(busy())
+    assert await world.names(4) == ["join", "join", "join", "update"]
+    assert world.events.empty()
 
 
 async def test_without_any_server_nothing_has_failed(world: World) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import MagicMock, create_autospec
+from unittest.mock import AsyncMock, MagicMock, create_autospec
 
 import msgspec
 import pytest
@@ -19,11 +19,11 @@ from tests.support.lavalink import PASSWORD, Lavalink
 from tests.support.voice_nodes import GUILD, Tenured, running
 from tonearm import addresses
 from tonearm.backoff import Backoff
-from tonearm.errors import LavalinkAway, LeaseLost, Refused, SettingsError
+from tonearm.errors import LavalinkAway, LavalinkGone, LeaseLost, Refused, SettingsError
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
 from tonearm.settings import LavalinkNode
-from voice_nodes import servers, station
+from voice_nodes import lavalink, servers, station
 from voice_nodes.gateway import Gateway
 from voice_nodes.lavalink import Sound
 from voice_nodes.placement import region_of
@@ -405,3 +405,29 @@ async def test_a_process_that_stands_still_is_away_in_time(tmp_path: Any) -> Non
         process.kill()
         await process.wait()
         process._transport.close()  # type: ignore[attr-defined]
+
+
+# Voice.
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_a_join_tells_a_server_that_went_away_from_a_channel_that_can_not_be_joined(
+    server: Lavalink, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    monkeypatch.setattr(lavalink, "JOIN_TIMEOUT", 0.5)
+    async with session(server) as (sound, heard):
+        heard.client._connection = MagicMock()
+        channel = MagicMock(rtc_region=None)
+        channel.guild.id, channel.guild.me.voice = GUILD, None
+        entered = asyncio.Event()
+        heard.client.send_voice_state = AsyncMock(side_effect=lambda *_: entered.set())
+        joining = asyncio.create_task(sound.join(channel))
+        await asyncio.wait_for(entered.wait(), 10)
+        if gone:
+            server.hangs = True
+            for socket in server.sockets:
+                await socket.close()
+        with pytest.raises(LavalinkAway) as failed:
+            await joining
+        assert isinstance(failed.value, LavalinkGone) is gone
+        assert sound.link(GUILD) is None
