@@ -128,6 +128,11 @@ class Emulated:
         (found,) = {int(child) for each in children for child in each.read_text().split()}
         return found
 
+    def processor_ms(self) -> float:
+        """What the function's process has used of processors, however long it waited for them."""
+        tasks = Path(f"/proc/{self.runtime()}/task").glob("*/schedstat")
+        return sum(int(each.read_text().split()[0]) for each in tasks) / 1e6
+
     @property
     def pid(self) -> int:
         """The process id of the emulator."""
