@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Literal
 
-from playground.twin.client import Link, TwinError
+from playground.twin.client import GRACE, Link, TwinError
 from playground.twin.handles import Actor, Channel, Guild, Role
 from playground.twin.model import Json
 from playground.twin.permissions import Permission
@@ -64,10 +64,10 @@ class Hold:
 
 
 class TwinClient:
-    """A client of one twin; use it with ``async with``."""
+    """A client of one twin; use it with ``async with``. ``grace`` (s) is for a twin that has much to do."""
 
-    def __init__(self, control_url: str) -> None:
-        self.link = Link(control_url)
+    def __init__(self, control_url: str, grace: float = GRACE) -> None:
+        self.link = Link(control_url, grace)
 
     async def __aenter__(self) -> TwinClient:
         self.link.open()

@@ -17,10 +17,11 @@ class TwinError(Exception):
 
 
 class Link:
-    """Calls verbs."""
+    """Calls verbs, whose answers may take ``grace`` seconds beyond the wait that was asked for."""
 
-    def __init__(self, control_url: str) -> None:
+    def __init__(self, control_url: str, grace: float = GRACE) -> None:
         self.control_url = control_url.rstrip("/")
+        self._grace = grace
         self._http: aiohttp.ClientSession | None = None
 
     @property
@@ -52,7 +53,7 @@ class Link:
             TimeoutError: the twin did not answer.
             aiohttp.ClientError: the twin is not there.
         """
-        timeout = aiohttp.ClientTimeout(total=wait + GRACE)
+        timeout = aiohttp.ClientTimeout(total=wait + self._grace)
         body = msgspec.json.encode(arguments)
         async with self.http.post(f"{self.control_url}/{verb}", data=io.BytesIO(body), timeout=timeout) as response:
             answer = msgspec.json.decode(await response.read())

@@ -42,6 +42,8 @@ SCOPES = ("premium:*", "music:*", "settings:*")
 
 SHARDS_SECONDS = 60.0
 TWIN_FAILED = "twin_failed"
+TWIN_SECONDS = 60.0
+"""How long the twin may take to answer: on a busy machine it has more to do than anybody."""
 EVENTS_AGAIN = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 """Seconds after which Discord delivers a webhook event again: quicker than it does, as nobody wants to wait."""
 
@@ -187,7 +189,7 @@ class Cluster:
                 self.processes.start("twin", lambda: _module("playground.twin", "--identify-interval", "5"))
             )
         twin = twin_started.result().said
-        self._twin = await stack.enter_async_context(TwinClient(str(twin["control_url"])))
+        self._twin = await stack.enter_async_context(TwinClient(str(twin["control_url"]), TWIN_SECONDS))
         await self._twin.configure(max_concurrency=16, session_starts=100_000)
         await self._twin.set_interactions_url(f"http://{balancer.address}/interactions")
         if shape.troubled:
