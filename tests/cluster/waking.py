@@ -8,6 +8,7 @@ import msgspec
 
 from tests.cluster.figures import ColdStarts
 from tests.cluster.kube import NAMESPACE, Kubectl, eventually
+from tests.cluster.load import failure_in
 from tests.cluster.rows import Failed, Stage
 from tests.cluster.system import System
 
@@ -30,8 +31,9 @@ async def cold_starts(stage: Stage) -> str:
         reply = await system.twin.send_raw(payload, await system.twin.sign(payload), timeout=PATIENCE)
         if reply.status == 200 and reply.answered_at_ns is not None:
             found.times.append((reply.answered_at_ns - reply.sent_at_ns) / 1e6)
-            if msgspec.json.decode(reply.body).get("type") != MESSAGE:
-                found.wrong.append(reply.body.decode(errors="replace")[:200])
+            text = reply.body.decode(errors="replace")
+            if msgspec.json.decode(reply.body).get("type") != MESSAGE or failure_in(text):
+                found.wrong.append(failure_in(text) or text[:200])
         else:
             found.times.append(None)
             found.wrong.append(f"{reply.status} {reply.error or reply.body.decode(errors='replace')[:200]}")
