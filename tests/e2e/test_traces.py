@@ -13,7 +13,7 @@ import pytest
 
 from playground.system import PASSWORD, System
 from playground.twin.seen import Reply
-from tests.e2e.conftest import OpenRoom, Room
+from tests.e2e.conftest import Room
 from tests.support.api.serving import Caller, make_caller
 from tests.support.collector import Collector
 from tonearm.child_logs import LogFolder
@@ -60,9 +60,15 @@ async def watched(tmp_path_factory: pytest.TempPathFactory, tones: Path) -> Asyn
 
 
 @pytest.fixture
-async def stage(watched: Watched, open_room: OpenRoom) -> Room:
-    """A room there."""
-    return await open_room(where=watched)
+async def stage(watched: Watched) -> AsyncIterator[Room]:
+    """A guild there with Ada and an ear. The system that the other tests share need not be up for it."""
+    guild = await watched.twin.create_guild(name="Stage", shard=0)
+    ada = await watched.twin.create_user("Ada")
+    await ada.join_guild(guild)
+    voice = guild.voice_channels[0]
+    await ada.join(voice)
+    yield Room(watched.twin, guild, 0, guild.text_channels[0], voice, ada, await ada.listen(voice))
+    await guild.disconnect_bot()
 
 
 async def test_one_trace_leads_from_the_request_to_lavalinks_call(watched: Watched, stage: Room) -> None:
