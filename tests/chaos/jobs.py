@@ -36,6 +36,7 @@ PEOPLE = 2
 FINAL_SECONDS = 90.0
 """How long a deferred answer may take before it counts as silence: longer than any job may wait."""
 SETTLE_SECONDS = 90.0
+LAST_TRIES, LAST_AGAIN = 3, 2.0
 EXCUSES = frozenset(
     sentence.name
     for sentence in (
@@ -113,6 +114,7 @@ class Jobs:
         self._missed: list[str] = []
         self._void: list[str] = []
         self._unjudged: set[int] = set()
+        self._last: dict[int, Reply] = {}
         self._packets_lost = 0
         self._write = log
         self._made = time.monotonic()
@@ -134,7 +136,7 @@ class Jobs:
         await self._settle()
         self._log("settled")
         await self._watch(None)
-        await asyncio.gather(*(self._use(0.0, job) for job in self._plan.last))
+        await asyncio.gather(*(self._insist(job) for job in self._plan.last))
         await self._settle()
         self._log("settled again")
         await self._outcomes()
@@ -149,7 +151,18 @@ class Jobs:
 
     # People.
 
-    async def _use(self, begun: float, job: Job) -> None:
+    async def _insist(self, job: Job) -> None:
+        """All is mended: whoever is refused asks once or twice more, as all asked at once."""
+        for _ in range(LAST_TRIES):
+            reply = await self._use(0.0, job)
+            if reply is None:
+                return
+            self._last[id(job)] = reply
+            if _outcome(await reply.refresh())[0] == DONE:
+                return
+            await asyncio.sleep(LAST_AGAIN)
+
+    async def _use(self, begun: float, job: Job) -> Reply | None:
         await _until(begun + job.at)
         room = self._rooms[job.guild]
         options: dict[str, Any] = {}
@@ -164,7 +177,7 @@ class Jobs:
         except (TwinError, TimeoutError) as error:
             self._void.append(f"the twin did not say whether it sent {job}: {error!r}; guild {job.guild} is not judged")
             self._unjudged.add(job.guild)
-            return
+            return None
         self._replies.append((job, reply, now_ms))
         # What comes of it is looked at in the end; a frozen HTTP process may answer this further delivery not at all.
         # What was refused is not delivered again: nothing is known of it, so it would be done after all.
@@ -172,6 +185,7 @@ class Jobs:
             message = await reply.answer(timeout=FINAL_SECONDS)
             if job.twice and told(message.text) == DONE:
                 await reply.again()
+        return reply
 
     async def _ask(self, begun: float, job: Job) -> None:
         """The same by a script, which asks again until it is told; and once more where it does so twice."""
@@ -209,7 +223,6 @@ class Jobs:
 
     async def _outcomes(self) -> None:
         """What every person reads in the end: an answer may have taken the place of another."""
-        last = {id(job) for job in self._plan.last}
         for job, reply, now_ms in self._replies:
             outcome, word, text = _outcome(await reply.refresh())
             if outcome == REFUSED and shows_done(reply.second):
@@ -218,7 +231,7 @@ class Jobs:
             name = f"i:{reply.interaction_id}"
             if outcome == REFUSED:
                 self._refusals[word] += 1
-            if outcome != DONE and id(job) in last:
+            if outcome != DONE and self._last.get(id(job)) is reply:
                 self._missed.append(f"guild {job.guild}: no control when all was mended: {word} {text[:100]}")
             elif outcome == REFUSED and word not in EXCUSES:
                 self._missed.append(f"{job.kind} {name} was refused for no reason: {text[:100]}")
