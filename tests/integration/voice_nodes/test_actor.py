@@ -153,6 +153,8 @@ async def test_the_first_sound_of_a_play_is_measured_from_its_hand_over(world: W
         world.actor.submit(TrackOver(first))
         await world.do(SetVolume(50))
         world.actor.first_sound.heard(await playing(world))
+        await world.do(Play("three", Where.NOW))  # which takes the place of what is heard
+        world.actor.first_sound.heard(await playing(world))
 
 
 async def test_a_sound_that_never_came_is_missed_unless_somebody_stopped_it(world: World) -> None:
