@@ -17,6 +17,7 @@ TonearmError
         ├── RedisAway
         ├── DatabaseAway
         ├── LavalinkAway
+        │   └── LavalinkGone  while something was done there; elsewhere it can be done now
         ├── DiscordAway
         └── StripeAway
 """

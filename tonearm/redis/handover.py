@@ -50,6 +50,8 @@ class HandedOver(msgspec.Struct, frozen=True):
 
 _script = Script("handover")
 
+_LIMITERS = {limiter: LIMITED.labels(limiter.decode()) for limiter in (b"user", b"guild", b"waiting", b"busy")}
+
 
 async def hand_over(
     client: Client,
@@ -96,19 +98,21 @@ async def hand_over(
             job.guild,
         ],
     )
+    if (limiter := _LIMITERS.get(status)) is not None:
+        limiter.inc()
     match status:
         case b"queued":
             return HandedOver()
         case b"seen":
             return HandedOver(again=True, answer=rest[0] or None, deferred=rest[1] == b"1")
         case b"user":
-            raise _limited("user", Sentence.TOO_MANY_FROM_USER, seconds=_seconds(rest[0]))
+            raise Refused(Sentence.TOO_MANY_FROM_USER, seconds=_seconds(rest[0]))
         case b"guild":
-            raise _limited("guild", Sentence.TOO_MANY_FROM_GUILD, seconds=_seconds(rest[0]))
+            raise Refused(Sentence.TOO_MANY_FROM_GUILD, seconds=_seconds(rest[0]))
         case b"waiting":
-            raise _limited("waiting", Sentence.TOO_MANY_WAITING, limit=MAX_WAITING)
+            raise Refused(Sentence.TOO_MANY_WAITING, limit=MAX_WAITING)
         case b"busy":
-            raise _limited("busy", Sentence.TOO_BUSY)
+            raise Refused(Sentence.TOO_BUSY)
         case _:
             raise Refused(Sentence.NO_WORKER if isinstance(job, ErrandJob) else Sentence.NO_PLAYER)
 
@@ -116,15 +120,6 @@ async def hand_over(
 def slot_of(job: AnyJob, shard_count: int) -> int:
     """Where a job is done: the guild's shard, or its stream among the workers' (below zero)."""
     return keys.stream_of(job.guild) if isinstance(job, ErrandJob) else keys.shard_of(job.guild, shard_count)
-
-
-for _limiter in ("user", "guild", "waiting", "busy"):  # how many there were is seen from the first one on
-    LIMITED.labels(_limiter)
-
-
-def _limited(limiter: str, sentence: Sentence, **values: object) -> Refused:
-    LIMITED.labels(limiter).inc()
-    return Refused(sentence, **values)
 
 
 def _seconds(ms: int) -> int:

@@ -112,7 +112,7 @@ class OpenTelemetry:
 
     def stop(self) -> None:
         """Send what was not sent yet, for :data:`STOP_SECONDS` at most: a collector may be away."""
-        stopping = threading.Thread(target=self._provider.shutdown, daemon=True)
+        stopping = threading.Thread(target=self._provider.shutdown, name="traces-stop", daemon=True)
         stopping.start()
         stopping.join(STOP_SECONDS)
 

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -20,6 +20,18 @@ from tonearm.telemetry.traces import Kind, exporting, span, trace_id, traceparen
 BEFORE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SAMPLED = 1
 PROCESSES = ("interactions.process", "interactions.api.process", "voice_nodes.process", "tonearm.worker.process")
+
+
+@pytest.fixture(autouse=True)
+def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """OpenTelemetry's threads draw random numbers, by which hypothesis would be confused in another test."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")  # second
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith(("Otel", "traces-")):
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -124,7 +136,7 @@ def test_a_collector_that_is_not_there_disturbs_nobody(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "not a header but a secret")
-    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and nobody listens
