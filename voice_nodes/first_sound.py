@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from tonearm.telemetry import SOUND_SECONDS, SOUNDS_MISSED
 
+PROMISED_MS = 5_000
+"""Within which a /play is to be heard."""
+
 
 class FirstSound:
     """Waits for the first sound of music that somebody started. ``now_ms`` tells Redis' time."""
@@ -26,9 +29,9 @@ class FirstSound:
             self._play = None
 
     def now_playing(self, play: str | None, *, by_person: bool) -> None:
-        """``play`` is what should be heard now. What a person has stopped or skipped is waited for no more; else it
-        was missed."""
+        """``play`` is what should be heard now. What a person has stopped or skipped in time is waited for no more;
+        else it was missed: who gives up after longer silence was promised more."""
         if self._play is not None and play != self._play:
-            if not by_person:
+            if not by_person or self._now_ms() - self._asked_ms > PROMISED_MS:
                 SOUNDS_MISSED.inc()
             self._play = None

@@ -164,7 +164,8 @@ SOUND_SECONDS = histogram(
 )
 SOUNDS_MISSED = counter(
     "tonearm_sounds_missed_total",
-    "The same that were not heard: the track broke, or the channel could not be joined, before it had started.",
+    "The same that were not heard: the track broke, the channel could not be joined, or somebody gave up after more "
+    "than 5 s, before it had started.",
     of=_VOICE,
 )
 VOICE_REJOINS = counter(
