@@ -179,8 +179,25 @@ async def test_with_tls_the_server_must_be_known(redis_url, certificate, monkeyp
         with pytest.raises(FAILURES):
             await client.get("x")
         monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+        client = connect_lean(f"rediss://localhost:{port}/0")
         assert await client.get("x") is None
         await client.aclose()
+        monkeypatch.delenv("SSL_CERT_FILE")  # what is trusted was read once: it takes long
+        assert await client.get("x") is None
+        await client.aclose()
+
+
+async def test_what_is_no_redis_is_a_failure(redis_url, connect):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for _ in range(2):
+            with pytest.raises(FAILURES):
+                await client.get("x")
 
 
 @pytest.mark.parametrize("url", ["redis+cluster://localhost", "unix:///tmp/socket", "redis://localhost?protocol=3"])

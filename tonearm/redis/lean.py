@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -22,6 +23,9 @@ from redis import exceptions
 
 from tonearm.late_import import import_whole
 from tonearm.redis.client import Client
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 TRUSTED_FOR_S = 60.0
 """Seconds of rest. AWS' networks forget a connection after 350 s (Amazon EC2, *Idle connection tracking timeout*)."""
@@ -125,13 +129,22 @@ class LeanClient(_Commands):
                 return await self._exchange(connection, commands)
             except (exceptions.ConnectionError, OSError):
                 pass  # it died since it was last used
-        return await self._exchange(await _Connection.to(self._address), commands)
+        return await self._exchange(await _Connection.to(self._address, self._trusted), commands)
 
     async def aclose(self) -> None:
         """Close the connection that is kept."""
         connection = self._take()
         if connection is not None:
             connection.close()
+
+    @cached_property
+    def _trusted(self) -> SSLContext | None:
+        """Made once: reading what the system trusts takes longer than all else of a new connection."""
+        if not self._address.tls:
+            return None
+        import ssl
+
+        return ssl.create_default_context()
 
     def _take(self) -> _Connection | None:
         # The wall clock goes on while a process is frozen; the monotonic one may not.
@@ -204,17 +217,14 @@ class _Connection:
 
     def __init__(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], greeting: Any) -> None:
         self._reader, self._writer = streams
-        self._replies = hiredis.Reader(replyError=_error, notEnoughData=_NOTHING)
+        self._replies = hiredis.Reader(
+            protocolError=exceptions.InvalidResponse, replyError=_error, notEnoughData=_NOTHING
+        )
         self._greeting = greeting
 
     @classmethod
-    async def to(cls, address: _Address) -> _Connection:
-        context = None
-        if address.tls:
-            import ssl
-
-            context = ssl.create_default_context()
-        return cls(await asyncio.open_connection(address.host, address.port, ssl=context), address.greeting)
+    async def to(cls, address: _Address, trusted: SSLContext | None) -> _Connection:
+        return cls(await asyncio.open_connection(address.host, address.port, ssl=trusted), address.greeting)
 
     async def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         greeting, self._greeting = self._greeting, ()
