@@ -63,20 +63,21 @@ class Answering:
         if window_ms <= 0 or not self._replies.listening:
             handed = await self._memory.hand_over(job, 0)
             return self._answered(job, handed.answer, again=handed.again, deferred=handed.deferred)
-        end = asyncio.get_running_loop().time() + window_ms / 1000
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         expected = self._replies.expect(job)
         try:
             handed = await self._memory.hand_over(job, window_ms)
             answer = handed.answer
             if answer is None and not handed.deferred:
-                answer = await expected.until(end)
+                answer = await expected.until(begun + window_ms / 1000)
                 if answer is None:
-                    answer = await self._claim(job, age_ms + window_ms)
+                    answer = await self._claim(job, age_ms + (clock() - begun) * 1000)
         finally:
             expected.forget()
         return self._answered(job, answer, again=handed.again, deferred=handed.deferred)
 
-    async def _claim(self, job: AnyJob, age_ms: int) -> bytes | None:
+    async def _claim(self, job: AnyJob, age_ms: float) -> bytes | None:
         """The answer, if it came without our hearing of it. When Redis can't say: the voice node edits it in."""
         try:
             return await self._memory.claim(job, min(HOT_TIMEOUT, (ANSWER_UNTIL_MS - age_ms) / 1000))
