@@ -182,7 +182,7 @@ WORKER = Row(
             decimals=0,
             kind=Kind.STAT,
             width=4,
-            queries=(Query(f"time() - {watched('tonearm_watch_timestamp_seconds')}", "age"),),
+            queries=(Query("time() - max(tonearm_watch_timestamp_seconds > 0)", "age"),),
             steps=rising(warn=60, bad=120),
             alerts=("WatchStale",),
         ),

@@ -322,7 +322,9 @@ ROUND_SUCCESS = gauge(
 # holds, so nothing old looks healthy.
 
 WATCHED = gauge(
-    "tonearm_watch_timestamp_seconds", "When both stores were last looked at (seconds since 1970).", of=_WORKER
+    "tonearm_watch_timestamp_seconds",
+    "When both stores were last looked at (seconds since 1970); 0 before the first look.",
+    of=_WORKER,
 )
 SHARDS = gauge("tonearm_shards", "Shards by state: owned, ownerless (no voice node has them).", "state", of=_WORKER)
 BACKLOG = gauge("tonearm_backlog_jobs", "Jobs of all shards and workers' streams that are not done.", of=_WORKER)
