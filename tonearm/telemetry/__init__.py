@@ -334,7 +334,9 @@ OLDEST_JOB = gauge(
 DEAD_LETTERS = gauge("tonearm_dead_letters", "Jobs that were given up, and wait for an operator.", of=_WORKER)
 OUTBOX = gauge("tonearm_outbox_answers", "Answers that are not known to have arrived.", of=_WORKER)
 OUTBOX_OLDEST = gauge(
-    "tonearm_outbox_oldest_seconds", "For how long the most overdue of them has been due; 0 where none is.", of=_WORKER
+    "tonearm_outbox_oldest_seconds",
+    "Time since the oldest click that one of them answers; 0 where none waits.",
+    of=_WORKER,
 )
 REDIS_UP = gauge("tonearm_redis_up", "1 where Redis answers, of a cluster every master; else 0.", of=_WORKER)
 REDIS_MEMORY = gauge(
