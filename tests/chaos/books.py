@@ -67,7 +67,9 @@ class Books:
     async def _deal_at_discord(self, guild: int, page: Page) -> None:
         try:
             await self._tell_discord(guild, page)
-        except (TwinError, TimeoutError) as error:
+        except TwinError as error:
+            self.missed.append(f"the twin would not make a deal with guild {guild}: {error!r}")
+        except TimeoutError as error:
             self.void.append(f"the twin did not say whether guild {guild} made a deal: {error!r}; it is not judged")
             self._pages.pop(guild, None)
             self._unjudged.add(guild)

@@ -158,8 +158,10 @@ class Jobs:
             if reply is None:
                 return
             self._last[id(job)] = reply
-            if _outcome(await reply.refresh())[0] == DONE:
+            outcome, word, _ = _outcome(await reply.refresh())
+            if outcome != REFUSED:
                 return
+            self._notes.append(f"guild {job.guild} was refused when all was mended, and asked again: {word}")
             await asyncio.sleep(LAST_AGAIN)
 
     async def _use(self, begun: float, job: Job) -> Reply | None:
@@ -174,7 +176,10 @@ class Jobs:
         person = room.people[job.person]
         try:
             reply = await person.command_with(room.guild, room.text, job.kind, options, twice=job.twice)
-        except (TwinError, TimeoutError) as error:
+        except TwinError as error:
+            self._missed.append(f"the twin would not send {job}: {error!r}")
+            return None
+        except TimeoutError as error:
             self._void.append(f"the twin did not say whether it sent {job}: {error!r}; guild {job.guild} is not judged")
             self._unjudged.add(job.guild)
             return None
@@ -294,7 +299,8 @@ class Jobs:
                         return
                     await asyncio.sleep(0.2)
         except TimeoutError:
-            self._notes.append(f"not settled within {SETTLE_SECONDS:g} s: { {k: v for k, v in waiting.items() if v} }")
+            left = {what: count for what, count in waiting.items() if count}
+            self._missed.append(f"not settled {SETTLE_SECONDS:g} s after all was mended: {left or 'not all are ready'}")
 
     async def _judge(self) -> Outcome:
         verdict = Verdict()

@@ -62,6 +62,7 @@ class Measured:
     stalled: int = 0
     """Repetitions that were late on a machine that stood still: made again, and not judged by the clock."""
     stall_ms: float = 0.0
+    stalled_controls: list[float] = field(default_factory=list)
 
     def add(self, reports: list[Report], controls: Sequence[float] = ()) -> None:
         """One repetition, as each guild heard it."""
@@ -76,11 +77,13 @@ class Measured:
                 self.broken += 1
                 self.details.append(_holes(report))
 
-    def add_stalled(self, reports: list[Report], stall_ms: float) -> None:
-        """One that says nothing by the clock; what was lost is lost all the same."""
-        self.add([msgspec.structs.replace(report, late_gaps=0, largest_gap_ms=0.0) for report in reports])
+    def add_stalled(self, reports: list[Report], controls: Sequence[float], stall_ms: float) -> None:
+        """One that says nothing by the clock; what was lost is lost all the same, and control that never came back."""
+        never = [each for each in controls if each >= CONTROL_WITHIN]
+        self.add([msgspec.structs.replace(report, late_gaps=0, largest_gap_ms=0.0) for report in reports], never)
         self.stalled += 1
         self.stall_ms = max(self.stall_ms, stall_ms)
+        self.stalled_controls += controls
 
 
 async def run(asked: Run) -> Result:
@@ -149,7 +152,7 @@ class HandOver:
             if not late or stall_ms <= STALL_MS:
                 found.add(reports, controls)
                 return
-            found.add_stalled(reports, stall_ms)
+            found.add_stalled(reports, controls, stall_ms)
 
     async def _once(self, kind: str, number: int) -> tuple[list[float], list[Report]]:
         """Seconds until there was control, of each that went, and what was heard."""
@@ -249,7 +252,7 @@ def judge(measured: dict[str, Measured], quiet: Measured) -> Result:
         if found.stalled:
             result.lines.append(
                 f"{kind}: {found.stalled} of {found.times} not judged by the clock, as this machine stood still for up "
-                f"to {found.stall_ms:.0f} ms"
+                f"to {found.stall_ms:.0f} ms: control back after {max(found.stalled_controls, default=0.0):.2f} s"
             )
         result.figures[kind] = {"controls_s": [round(each, 3) for each in found.controls], "holes": found.details}
     result.sheets.append(sheet)

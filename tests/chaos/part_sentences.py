@@ -74,8 +74,9 @@ async def run(asked: Run) -> Result:
             for _ in range(TRIES):
                 stalls.mark()
                 answers, back = await _cell(script, rooms, trouble, LONG_ROUNDS if asked.long else ROUNDS)
-                if all(each.first_ms < IN_TIME_MS for each in answers) or stalls.worst_ms < STALL_MS:
+                if all(_in_time(each) for each in answers) or stalls.worst_ms < STALL_MS:
                     break
+                result.missed += _wrong(trouble, [each for each in answers if _in_time(each)], back)
                 result.lines.append(
                     f"{trouble.dependency} {trouble.what}: late on a machine that stood still for "
                     f"{stalls.worst_ms:.0f} ms; made again"
@@ -199,9 +200,28 @@ async def _done_again(room: Room, name: str, **options: int) -> None:
         await asyncio.sleep(0.25)
 
 
+def _in_time(asked: Asked) -> bool:
+    return asked.first_ms < IN_TIME_MS
+
+
+def _wrong(trouble: Trouble, answers: list[Asked], back: float | None) -> list[str]:
+    """What no machine that stood still excuses: what people read in time, and control that does not come back."""
+    where = f"{trouble.dependency} {trouble.what}"
+    found = [
+        f"{where}, {each.kind}: {each.outcome}: {each.text[:150]!r}"
+        for each in answers
+        if not trouble.allows(each.kind, each.outcome, deferred=each.deferred)
+    ]
+    if back is None:
+        found.append(f"{where}: no control {MENDED_SECONDS:g} s after it was mended")
+    return found
+
+
 def _tell(result: Result, sheet: Sheet, trouble: Trouble, answers: list[Asked], back: float | None) -> None:
     where = f"{trouble.dependency} {trouble.what}"
-    cells, good = [], True
+    wrong = _wrong(trouble, answers, back)
+    result.missed += wrong
+    cells, good = [], not wrong
     for kind in CLASSES:
         them = [each for each in answers if each.kind == kind]
         slowest = max(each.first_ms for each in them)
@@ -211,12 +231,5 @@ def _tell(result: Result, sheet: Sheet, trouble: Trouble, answers: list[Asked], 
         if slowest >= IN_TIME_MS:
             result.missed.append(f"{where}, {kind}: first answered after {slowest:.0f} ms")
             good = False
-        for each in them:
-            if not trouble.allows(kind, each.outcome, deferred=each.deferred):
-                good = False
-                result.missed.append(f"{where}, {kind}: {each.outcome}: {each.text[:150]!r}")
         result.figures.setdefault(where, {})[kind] = {"slowest_ms": round(slowest, 1), "told": dict(words)}
-    if back is None:
-        good = False
-        result.missed.append(f"{where}: no control {MENDED_SECONDS:g} s after it was mended")
     sheet.rows.append(Row((trouble.dependency, trouble.what, *cells, "never" if back is None else f"{back:.1f}"), good))

@@ -10,12 +10,14 @@ import pytest
 
 from playground.twin.seen import RawReply
 from playground.twin.voice.counting import Counter, Report
-from tests.chaos import part_failover, part_handover, part_jobs
+from tests.chaos import part_failover, part_handover, part_jobs, part_sentences
 from tests.chaos.checker import DONE, Sent, Verdict
 from tests.chaos.jobs import Outcome, Watch, shows_done
 from tests.chaos.part_failover import Heard
 from tests.chaos.part_handover import ASKED, KILLED, Measured
+from tests.chaos.part_sentences import Asked
 from tests.chaos.plan import Kind
+from tests.chaos.troubles import FAILED, TROUBLES
 from tonearm.sentences import Sentence
 
 
@@ -110,11 +112,18 @@ def test_a_hole_is_missed(changes: dict[str, int]) -> None:
 
 def test_what_is_late_on_a_machine_that_stood_still_is_told_and_what_is_lost_is_missed() -> None:
     found = Measured()
-    found.add_stalled([report(late_gaps=1, largest_gap_ms=300.0)], 150.0)
+    found.add_stalled([report(late_gaps=1, largest_gap_ms=300.0)], [4.0], 150.0)
     result = part_handover.judge({ASKED: found}, Measured())
     assert result.good
     assert "1 of 1 not judged by the clock, as this machine stood still for up to 150 ms" in result.lines[-1]
-    found.add_stalled([report(lost=1)], 150.0)
+    assert "control back after 4.00 s" in result.lines[-1]
+    found.add_stalled([report(lost=1)], [4.0], 150.0)
+    assert not part_handover.judge({ASKED: found}, Measured()).good
+
+
+def test_no_machine_that_stood_still_excuses_control_that_never_comes_back() -> None:
+    found = Measured()
+    found.add_stalled([report()], [1.0, part_handover.CONTROL_WITHIN], 150.0)
     assert not part_handover.judge({ASKED: found}, Measured()).good
 
 
@@ -136,3 +145,10 @@ def test_control_that_is_late_is_missed() -> None:
 )
 def test_failover(found: list[Heard], lost: list[str], good: bool) -> None:
     assert part_failover.judge(found, lost, [len(found)]).good is good
+
+
+@pytest.mark.parametrize(("outcome", "back", "wrong"), [(DONE, 1.0, 0), (FAILED, 1.0, 1), (DONE, None, 1)])
+def test_what_is_read_in_time_and_lasting_loss_of_control_are_judged_though_a_cell_is_made_again(
+    outcome: str, back: float | None, wrong: int
+) -> None:
+    assert len(part_sentences._wrong(TROUBLES[0], [Asked("help", 10.0, outcome, False, "any")], back)) == wrong
