@@ -259,6 +259,7 @@ class Sound:
             if guild.me.voice is not None:  # Else Discord would not say again which voice server it is.
                 await self._client.send_voice_state(guild, None)
         link.begin()
+        session = link.node.session_id
         self._joining.add(guild.id)
         try:
             await self._client.send_voice_state(guild, channel)
@@ -266,7 +267,8 @@ class Sound:
                 await link.wait_linked()
         except (DiscordAway, LavalinkAway, TimeoutError) as error:
             station = self._station(link.node)
-            gone = station is None or not station.usable
+            # One that came back meanwhile has another session, and knows nothing of this.
+            gone = station is None or not station.usable or link.node.session_id != session
             await self.leave(guild)
             if gone:
                 raise LavalinkGone(f"{link.node.uri}: went away during the join") from None
