@@ -13,7 +13,7 @@ def changed(kind: str) -> str:
     return increase(EVENTS, where=f'kind="{kind}", outcome="changed"')
 
 
-def _count(id: int, title: str, about: str, kind: str, legend: str) -> Panel:
+def _count(id: int, title: str, about: str, expr: str, legend: str) -> Panel:
     return Panel(
         id=id,
         title=title,
@@ -22,7 +22,7 @@ def _count(id: int, title: str, about: str, kind: str, legend: str) -> Panel:
         decimals=0,
         kind=Kind.STAT,
         width=4,
-        queries=(Query(changed(kind), legend),),
+        queries=(Query(expr, legend),),
         steps=NEUTRAL,
     )
 
@@ -31,16 +31,26 @@ SOLD = Row(
     100,
     "What is sold",
     (
-        _count(101, "Trials that began", "One for each guild and each payer.", "start_trial", "trials"),
+        _count(101, "Trials that began", "One for each guild and each payer.", changed("start_trial"), "trials"),
         _count(
-            102, "Conversions and new subscriptions", "Paid for the first time, or after a trial.", "activate", "paid"
+            102,
+            "Conversions",
+            "Guilds that got their first plan after a trial: bought, or given to them.",
+            increase("tonearm_conversions_total"),
+            "conversions",
         ),
-        _count(103, "Cancellations", "They last until the end of what is paid.", "cancel", "canceled"),
+        _count(103, "Cancellations", "They last until the end of what is paid.", changed("cancel"), "canceled"),
         _count(
-            104, "Subscriptions that expired", "Trials that were not continued are among them.", "expire", "expired"
+            104,
+            "Subscriptions that expired",
+            "Trials that were not continued are among them.",
+            changed("expire"),
+            "expired",
         ),
-        _count(105, "Payments that failed", "The plan stays for the days of grace.", "fail_payment", "failed"),
-        _count(106, "Subscriptions taken back", "Refunded, disputed, or ended by you.", "revoke", "taken back"),
+        _count(105, "Payments that failed", "The plan stays for the days of grace.", changed("fail_payment"), "failed"),
+        _count(
+            106, "Subscriptions taken back", "Refunded, disputed, or ended by you.", changed("revoke"), "taken back"
+        ),
         Panel(
             id=107,
             title="Subscriptions, by plan and state",
@@ -53,8 +63,8 @@ SOLD = Row(
         Panel(
             id=108,
             title="What happens to subscriptions, within an hour",
-            about="No threshold: it follows what people do. All kinds at once at 0 for a day is a webhook that does "
-            "not arrive.",
+            about="activate: paid, for the first time or once more. No threshold: it follows what people do. All "
+            "kinds at once at 0 for a day is a webhook that does not arrive.",
             unit=Unit.COUNT,
             kind=Kind.STACKED,
             width=12,

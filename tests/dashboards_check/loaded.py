@@ -251,6 +251,7 @@ class Load:
         await self._counted("tonearm_receipt_lag_seconds_count > 1", "a webhook that was acted on")
         await twin.change_entitlement(str(bought["id"]), deleted=True)
         await self._counted('tonearm_subscription_events_total{kind="activate"} > 0', "a subscription")
+        await self._counted("tonearm_conversions_total > 0", "a trial that was paid for")
 
     async def _deletions(self) -> None:
         async with self._caller() as caller:

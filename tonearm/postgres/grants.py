@@ -27,7 +27,7 @@ from tonearm.premium.grants import (
 )
 from tonearm.premium.plans import FREE, PREMIUM, Plan, PlanId
 from tonearm.premium.states import Kind, State
-from tonearm.telemetry import SUBSCRIPTION_EVENTS
+from tonearm.telemetry import CONVERSIONS, SUBSCRIPTION_EVENTS
 
 for _kind in Kind:  # how many there were is seen from the first one on
     SUBSCRIPTION_EVENTS.labels(_kind, "changed")
@@ -54,6 +54,10 @@ from (select guild_id, recorded_at from subscription_events order by seq desc li
 where recorded_at > now() - $1::interval
 """
 _VERSION = "select coalesce(max(seq), 0) from subscription_events where guild_id = $1"
+_TRIED_ONLY = """
+select coalesce(bool_or(kind = 'start_trial') and not bool_or(kind = 'activate'), false)
+from subscription_events where guild_id = $1
+"""
 _ADD = """
 insert into subscription_events (id, grant_id, guild_id, kind, at, event) values ($1, $2, $3, $4, $5, $6)
 on conflict (grant_id, id) do nothing returning seq
@@ -84,12 +88,14 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """``again``: the event was known. ``before`` and ``after`` are the grant; the same where it changed nothing."""
+    """``again``: the event was known. ``before`` and ``after`` are the grant; the same where it changed nothing.
+    ``converted``: the guild had a trial, and this is its first plan that is none."""
 
     before: Grant | None
     after: Grant | None
     version: int
     again: bool = False
+    converted: bool = False
 
 
 class PastEvent(msgspec.Struct, frozen=True):
@@ -231,9 +237,16 @@ async def record(
         return await record_in(connection, guild, source, ref, event, now=now, asked=asked, version=version)
 
     recorded = await pool.transact(write)
-    outcome = "again" if recorded.again else "nothing" if recorded.before == recorded.after else "changed"
-    SUBSCRIPTION_EVENTS.labels(event.kind, outcome).inc()
+    count(event.kind, recorded)
     return recorded
+
+
+def count(kind: Kind, recorded: Recorded) -> None:
+    """What was ``recorded`` is committed: it counts."""
+    outcome = "again" if recorded.again else "nothing" if recorded.before == recorded.after else "changed"
+    SUBSCRIPTION_EVENTS.labels(kind, outcome).inc()
+    if recorded.converted:
+        CONVERSIONS.inc()
 
 
 async def record_in(
@@ -247,7 +260,7 @@ async def record_in(
     asked: bool = False,
     version: int | None = None,
 ) -> Recorded:
-    """The same, as a part of the caller's transaction.
+    """The same, as a part of the caller's transaction, who is to :func:`count` it when that is committed.
 
     Raises:
         Refused: it was asked for and can't be done, or begins a trial that was used.
@@ -267,6 +280,7 @@ async def record_in(
         await trials.take_in(connection, guild, event.payer)
     if asked:
         require_legal(before, event)
+    converts = event.kind is Kind.ACTIVATE and await connection.fetchval(_TRIED_ONLY, guild)
     encoded = msgspec.json.encode(event).decode()
     seq = await connection.fetchval(_ADD, event.id, name, guild, event.kind, event.at, encoded)
     after = fold(guild, source, ref, [*events, event])
@@ -275,7 +289,7 @@ async def record_in(
         await outgoing.enqueue_in(
             connection, f"{name}:{event.id}", EVENT_TYPE, _told(after, event), guild=guild, now=now
         )
-    return Recorded(before, after, seq)
+    return Recorded(before, after, seq, converted=converts and after != before)
 
 
 async def start_trial(

@@ -291,6 +291,11 @@ SUBSCRIPTION_EVENTS = counter(
     "outcome",
     of=(*_API, *_WORKER),
 )
+CONVERSIONS = counter(
+    "tonearm_conversions_total",
+    "Guilds that got their first plan after a trial: bought, or given to them.",
+    of=(*_API, *_WORKER),
+)
 RECEIPT_LAG_SECONDS = histogram(
     "tonearm_receipt_lag_seconds",
     "From the storing of a webhook event to its having been acted on.",

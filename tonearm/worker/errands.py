@@ -76,7 +76,7 @@ class Office:
                 used = await trials.fetch_used(self._pool, job.guild, payer_of(job))
                 return _answer(job, self._plan(job, theirs, self._clock(), trial=not any(used)))
             case StartTrial():
-                return await self._changing(job, lambda connection: self._start_trial(connection, job))
+                return await self._start_trial(job)
             case Subscribe(plan):
                 return _answer(job, await self._require_till().subscribe(job, PlanId(plan)))
             case ManagePlan():
@@ -95,12 +95,23 @@ class Office:
         await self._cache.forget(job.guild)
         return answer
 
-    async def _start_trial(self, connection: Connection, job: ErrandJob) -> Answer:
+    async def _start_trial(self, job: ErrandJob) -> Answer:
         now = self._clock()
         event = Event(f"trial:{job.id}", Kind.START_TRIAL, now, PREMIUM.id, now + TRIAL, payer=payer_of(job))
-        await grants.record_in(connection, job.guild, Source.TRIAL, str(job.guild), event, now=now, asked=True)
-        theirs = await grants.fetch_grants_in(connection, job.guild)
-        return _answer(job, self._plan(job, theirs, now, trial=False))
+        begun: grants.Recorded | None = None  # by the last attempt at the transaction
+
+        async def begin(connection: Connection) -> Answer:
+            nonlocal begun
+            begun = await grants.record_in(
+                connection, job.guild, Source.TRIAL, str(job.guild), event, now=now, asked=True
+            )
+            theirs = await grants.fetch_grants_in(connection, job.guild)
+            return _answer(job, self._plan(job, theirs, now, trial=False))
+
+        answer = await self._changing(job, begin)
+        if begun is not None:
+            grants.count(event.kind, begun)
+        return answer
 
     async def _set_always_on(self, connection: Connection, job: ErrandJob, on: bool) -> Answer:
         after = await self._save(connection, job.guild, ChangeSettings(always_on=on))

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support.metrics import counts
 from tonearm.errors import Conflict, Refused
 from tonearm.postgres import grants, outgoing, receipts
 from tonearm.postgres.pool import Connection, Pool
@@ -154,6 +155,17 @@ async def test_one_trial_for_each_guild_and_each_payer(pool: Pool) -> None:
         with pytest.raises(Refused) as caught:
             await grants.start_trial(pool, guild, payer, now=T0 + 100 * DAY)
         assert caught.value.sentence is sentence
+
+
+async def test_a_guilds_first_plan_after_a_trial_is_a_conversion(pool: Pool) -> None:
+    with counts("tonearm_conversions_total", 0):
+        await grants.start_trial(pool, GUILD, "discord:1", now=T0)
+        await told(pool, paid(), guild=OTHER)  # which had no trial
+    with counts("tonearm_conversions_total"):
+        await told(pool, paid(1))
+        await told(pool, paid(1))  # once more
+        await told(pool, paid(31))
+        await told(pool, paid(90), ref="another")
 
 
 async def test_two_trials_at_once_are_one(pool: Pool) -> None:

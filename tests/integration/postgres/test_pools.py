@@ -146,6 +146,7 @@ HOT: list[tuple[str, str, tuple[object, ...]]] = [
     ("subscription_events", grants._LAST, ("stripe:5",)),
     ("subscription_events", grants._CHANGED, (timedelta(minutes=2),)),
     ("subscription_events", grants._VERSION, (5,)),
+    ("subscription_events", grants._TRIED_ONLY, (5,)),
     ("subscription_events", grants._PAGE, (5, 2**62, 10)),
     ("guild_settings", guild_settings._FETCH, (5,)),
     ("api_keys", api_keys._BY_HASH, (b"x" * 32,)),

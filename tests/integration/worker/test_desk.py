@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.discord_api import DiscordApi, Interaction, deferred
 from tests.support.interactions.signed import snowflake
+from tests.support.metrics import counts
 from tonearm.discord.rest import RestClient
 from tonearm.errors import Refused
 from tonearm.jobs.errand import ChangeSettings, ErrandJob, SetAlwaysOn, ShowPlan, StartTrial
@@ -86,8 +87,9 @@ async def test_without_a_worker_nothing_is_handed_over(world):
 
 async def test_a_trial_begins_once_and_the_answer_is_published(world, pool):
     async with world.desk():
-        await world.hand(job(StartTrial()))
-        name, answer = await world.heard()
+        with counts("tonearm_subscription_events_total", kind="start_trial", outcome="changed"):
+            await world.hand(job(StartTrial()))
+            name, answer = await world.heard()
         assert name == "i:1"
         assert answer.private
         assert "Premium (trial)" in msgspec.json.encode(answer.message).decode()
