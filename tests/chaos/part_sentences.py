@@ -78,8 +78,8 @@ async def run(asked: Run) -> Result:
                     break
                 result.missed += _wrong(trouble, [each for each in answers if _in_time(each)], back)
                 result.lines.append(
-                    f"{trouble.dependency} {trouble.what}: late on a machine that stood still for "
-                    f"{stalls.worst_ms:.0f} ms; made again"
+                    f"{trouble.dependency} {trouble.what}: {max(each.first_ms for each in answers):.0f} ms on a "
+                    f"machine that stood still for {stalls.worst_ms:.0f} ms; made again"
                 )
             _tell(result, sheet, trouble, answers, back)
             asked.log("chaos", f"{time.monotonic() - begun:6.1f} s: {trouble.dependency} {trouble.what}")
