@@ -17,8 +17,11 @@ from monitoring.grafana.promql import (
     watched,
 )
 
-OURS = 'outcome!~"failed|away|void"'
-"""Outcomes of interactions that are not our doing: even a refusal is an answer."""
+THEIRS = "bad_signature|invalid"
+"""Outcomes of what is no interaction of Discord's, and so neither good nor bad."""
+ALL = f'outcome!~"{THEIRS}"'
+OURS = f'outcome!~"failed|away|void|{THEIRS}"'
+"""Outcomes of interactions without a fault of ours: even a refusal is an answer."""
 
 PEOPLE = Row(
     100,
@@ -69,7 +72,7 @@ PEOPLE = Row(
             queries=(
                 Query(
                     f"{rate('tonearm_interactions_total', where=OURS, window=SHOWN)} / "
-                    f"{rate('tonearm_interactions_total', window=SHOWN)}",
+                    f"{rate('tonearm_interactions_total', where=ALL, window=SHOWN)}",
                     "without a fault",
                 ),
             ),

@@ -15,6 +15,7 @@ from monitoring.grafana import __main__ as writing
 from monitoring.grafana.board import NEUTRAL, Kind, Panel, Row, Unit, falling, rising
 from monitoring.grafana.promql import Query
 from monitoring.grafana.render import placed_panels, placed_rows
+from tests.alerts_check.rules import alerts, selectors
 from tests.dashboards_check import rules
 
 ROOT = Path(__file__).parents[3]
@@ -184,3 +185,14 @@ def test_compose_shows_grafana_the_files() -> None:
     source = yaml.safe_load((ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yaml").read_text())
     scraped = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text())["global"]["scrape_interval"]
     assert source["datasources"][0]["jsonData"]["timeInterval"] == scraped
+
+
+def test_the_share_without_a_fault_is_of_what_the_alert_counts() -> None:
+    overview: Json = json.loads((ROOT / "monitoring/grafana/dashboards/overview.json").read_text())
+    (share,) = (each for each in rules.panels(overview) if each["title"] == "Answered without a fault of ours")
+    (alert,) = (each for each in alerts() if each.name == "InteractionErrors")
+    (_, counted), (_, of) = selectors(share["targets"][0]["expr"].replace("$__range", "1h"))
+    (_, failed), (_, of_the_alert), _ = selectors(alert.expr)
+    assert of == of_the_alert
+    assert set(of["outcome"].split("|")) < set(counted["outcome"].split("|"))
+    assert set(failed["outcome"].split("|")) < set(counted["outcome"].split("|"))
