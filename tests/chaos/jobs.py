@@ -319,17 +319,8 @@ class Jobs:
                 self._notes.append(f"guild {room.guild.id} ({number}, shard {room.shard}): see guild-{number}.json")
                 self._keep(number, by_guild[number], found, one, [s.started_ns for s in await room.ear.starts()])
             verdict.add(one)
-        return Outcome(
-            verdict,
-            self._sent,
-            self._struck,
-            self._watches,
-            self._sent_ms,
-            done_ms,
-            self._notes,
-            self._missed,
-            self._refusals,
-        )
+        found_out = (self._sent, self._struck, self._watches, self._sent_ms, done_ms, self._notes, self._missed)
+        return Outcome(verdict, *found_out, self._refusals)
 
     def _keep(self, number: int, sent: list[Sent], found: Found, verdict: Verdict, heard_at: list[int]) -> None:
         """Write down everything about a guild in which something was wrong."""

@@ -82,10 +82,9 @@ async def run(asked: Run) -> Result:
                 heard, missing = await failover.repeat()
                 if missing or all(each.in_time for each in heard) or stalls.worst_ms < STALL_MS:
                     break
-                again.append(
-                    f"music after {max(each.gap for each in heard):.1f} s, off by {max(each.error for each in heard):.1f} "
-                    f"s on a machine that stood still for {stalls.worst_ms:.0f} ms; made again"
-                )
+                gap, error = max(each.gap for each in heard), max(each.error for each in heard)
+                late = f"music after {gap:.1f} s, off by {error:.1f} s"
+                again.append(f"{late} on a machine that stood still for {stalls.worst_ms:.0f} ms; made again")
             found += heard
             lost += missing
             players.append(len(heard) + len(missing))
