@@ -128,6 +128,10 @@ def least(template: Template) -> Iterator[str]:
         for policy in role.get("Policies", []):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield from _wide(f"{name}, {policy['PolicyName']}", statement)
+    for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+        for name, policy in of_kind(template, kind):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield from _wide(name, statement)
 
 
 def _wide(name: str, statement: Properties) -> Iterator[str]:
@@ -139,8 +143,14 @@ def _wide(name: str, statement: Properties) -> Iterator[str]:
             yield f"{name}: allows {action}"
     if not actions or not resources:
         yield f"{name}: allows all but something"
-    if any(each == "*" for each in resources) and not set(actions) <= WITHOUT_RESOURCES:
+    if any(_is_all(each) for each in resources) and not set(actions) <= WITHOUT_RESOURCES:
         yield f"{name}: is for all resources"
+
+
+def _is_all(resource: Any) -> bool:
+    """Whether it is everything, or everything of a kind."""
+    text = resource.get("Fn::Sub") if isinstance(resource, dict) else resource
+    return isinstance(text, str) and re.search(r"(^|:)\*$", text) is not None
 
 
 def functions(template: Template) -> Iterator[str]:

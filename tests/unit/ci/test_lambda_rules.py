@@ -54,6 +54,15 @@ def widen(action, resource):
     return change
 
 
+def allow_beside(action, resource):
+    def change(template):
+        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        policy = {"PolicyName": "more", "PolicyDocument": {"Statement": [statement]}}
+        template["Resources"]["More"] = {"Type": "AWS::IAM::Policy", "Properties": policy}
+
+    return change
+
+
 def delete(name):
     def change(template):
         del template["Resources"][name]
@@ -109,6 +118,12 @@ FAULTS = [
     ("roles name what they may do, and with what", widen("s3:*", "arn:aws:s3:::bucket")),
     ("roles name what they may do, and with what", widen(["s3:GetObject"], "*")),
     ("roles name what they may do, and with what", widen(["ec2:CreateNetworkInterface", "ec2:RunInstances"], "*")),
+    ("roles name what they may do, and with what", widen(["s3:GetObject"], "arn:aws:s3:::*")),
+    (
+        "roles name what they may do, and with what",
+        widen(["rds:ModifyDBInstance"], {"Fn::Sub": "arn:aws:rds:${AWS::Region}:${AWS::AccountId}:db:*"}),
+    ),
+    ("roles name what they may do, and with what", allow_beside("s3:GetObject", "*")),
     ("roles name what they may do, and with what", widen([], "arn:aws:s3:::bucket")),
     (
         "roles name what they may do, and with what",
