@@ -38,7 +38,8 @@ them. Who is scraped is in [`prometheus.yml`](../../monitoring/prometheus/promet
   `NaN`, and `tonearm_watch_timestamp_seconds` stands still. All workers tell the same: take `max()`, which passes over
   `NaN`.
 - **A dead HTTP side can't report itself**, and one that scaled to zero is not there to be asked. So voice nodes and
-  workers count what it owed: jobs done, answers brought later, answers that nobody ever got.
+  workers count what it owed: jobs done, answers brought later, answers that nobody ever got ([record
+  28](../decisions/0028-a-promise-is-counted-by-who-survives.md)).
 - **Several processes on one port** (`tonearm interactions --workers N`) count in a folder that they make below
   `TMPDIR` and remove; any of them answers a scrape for all. What a worker counted outlives it.
 - **On AWS Lambda** nothing is scraped. What `interactions` and `api` count goes to CloudWatch as lines of the log,
