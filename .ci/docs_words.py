@@ -83,7 +83,7 @@ def _found(name: str) -> bool:
 
 
 def settings(page: Page) -> Iterator[str]:
-    """Variables: settings, and those that the audio node, targets and stacks take."""
+    """Variables: settings, and those that the audio node, targets, stacks and the check on a cluster take."""
     known = _variables()
     for code in page.codes:
         yield from (name for name in SETTING.findall(code) if name not in known)
@@ -94,7 +94,7 @@ def _variables() -> frozenset[str]:
     from playground.audio_node import options
     from tonearm.settings import DECLARED, PREFIX
 
-    files = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "serverless.yml"]
+    files = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "serverless.yml", ROOT / "tests/cluster/ground.py"]
     others = {name for file in files for name in re.findall(SETTING, file.read_text())}
     ours = {PREFIX + setting.name.upper() for setting in DECLARED}
     node = {options.ENV_PREFIX + field.name.upper() for field in dataclasses.fields(options.Options)}
