@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -31,10 +32,21 @@ MARGIN = 1.0
 for _change in ("taken", "taken again", "lost", "given back"):  # how many there were is seen from the first one on
     LEASE_CHANGES.labels(_change)
 
+_noticed_at = -math.inf
+"""When a lease of this process last noticed that it stood still: within a tick all others notice the same."""
+
 
 def uptime() -> float:
     """Seconds that have passed, in any state of this process and of the machine: also while it was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _count_jump(now: float) -> None:
+    """Once for the process, however many shards it has."""
+    global _noticed_at
+    if now - _noticed_at > JUMP:
+        CLOCK_JUMPS.inc()
+    _noticed_at = now
 
 
 class Tenure(Protocol):
@@ -227,7 +239,7 @@ class Lease:
         if self._seen is None or now - self._seen <= TICK + JUMP:
             return
         still, self._seen = now - self._seen, now
-        CLOCK_JUMPS.inc()
+        _count_jump(now)
         LOG.warning("The process stood still for %.1f s", still, extra=context(shard=self.shard))
         self._jumped.set()
         self.on_jump()

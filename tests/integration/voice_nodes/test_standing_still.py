@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,12 @@ from tonearm.redis import lease as leases
 from tonearm.redis.client import Client, connect
 from voice_nodes import lease as module
 from voice_nodes.lease import JUMP, TICK, Lease, uptime
+
+
+@pytest.fixture(autouse=True)
+def nothing_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a clock of its own, and its process has never stood still."""
+    monkeypatch.setattr(module, "_noticed_at", -math.inf)
 
 
 @pytest.fixture
@@ -56,6 +63,21 @@ async def test_after_a_jump_the_sockets_go_before_anything_is_checked(lease: Lea
         lease.check()  # a moment later the loop would have noticed by itself
         assert calls == [True]
         assert metric("tonearm_clock_jumps_total") == jumps + 1
+
+
+async def test_a_jump_is_counted_once_however_many_shards_notice_it(lease: Lease, clock: Clock, client: Client) -> None:
+    other = await Lease.attempt(client, SHARD + 1, "me", clock=clock)
+    assert other is not None
+    jumps = metric("tonearm_clock_jumps_total")
+    async with running(lease.keep()), running(other.keep()):
+        await kept(lease)
+        await kept(other)
+        for number in (1, 2):
+            clock.now += TICK + JUMP + 0.01
+            lease.check()
+            clock.now += TICK
+            other.check()
+            assert metric("tonearm_clock_jumps_total") == jumps + number
 
 
 async def test_a_slow_step_is_no_jump(lease: Lease, clock: Clock) -> None:
