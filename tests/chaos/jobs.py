@@ -230,10 +230,11 @@ class Jobs:
         """What every person reads in the end: an answer may have taken the place of another."""
         for job, reply, now_ms in self._replies:
             outcome, word, text = _outcome(await reply.refresh())
-            if outcome == REFUSED and shows_done(reply.second):
-                # Redis never heard of the delivery that was refused, so nobody could put its sentence right.
+            name, slot = f"i:{reply.interaction_id}", f"{{s{self._rooms[job.guild].shard}}}"
+            done = outcome == REFUSED and shows_done(reply.second)
+            # Where Redis never heard of the delivery that was refused, nobody could put its sentence right.
+            if done and not await self._cluster.redis.hexists(f"{slot}:job:{name}", "again"):
                 outcome = DONE
-            name = f"i:{reply.interaction_id}"
             if outcome == REFUSED:
                 self._refusals[word] += 1
             if outcome != DONE and self._last.get(id(job)) is reply:
