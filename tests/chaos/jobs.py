@@ -152,16 +152,16 @@ class Jobs:
     # People.
 
     async def _insist(self, job: Job) -> None:
-        """All is mended: whoever is refused asks once or twice more, as all asked at once."""
+        """All is mended: whoever is refused, or not answered at all, asks again once or twice, as all asked at once."""
         for _ in range(LAST_TRIES):
             reply = await self._use(0.0, job)
             if reply is None:
                 return
             self._last[id(job)] = reply
-            outcome, word, _ = _outcome(await reply.refresh())
-            if outcome != REFUSED:
+            outcome, word, text = _outcome(await reply.refresh())
+            if outcome != REFUSED and (outcome != FAILED or reply.status is not None):
                 return
-            self._notes.append(f"guild {job.guild} was refused when all was mended, and asked again: {word}")
+            self._notes.append(f"guild {job.guild} asked again when all was mended: {word or text}")
             await asyncio.sleep(LAST_AGAIN)
 
     async def _use(self, begun: float, job: Job) -> Reply | None:
