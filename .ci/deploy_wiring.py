@@ -97,6 +97,10 @@ def scaled(system: System) -> Iterator[str]:
     for deployment in system.of_kind("Deployment"):
         if name_of(deployment) not in counts:
             yield f"{name_of(deployment)} has no autoscaler"
+    for workload in system.workloads():
+        by_knative = str(workload.object["apiVersion"]).startswith("serving.knative.dev/")
+        if by_knative and system.find("PodDisruptionBudget", workload.name) is None:
+            yield f"{workload.name} is scaled by Knative, and has no PodDisruptionBudget"
     told = system.settings()
     if counts.get("voice-node") != int(told.get("TONEARM_SHARD_COUNT", 0)) + 1:
         yield f"{counts.get('voice-node')} voice nodes for TONEARM_SHARD_COUNT={told.get('TONEARM_SHARD_COUNT')}"

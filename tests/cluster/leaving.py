@@ -14,6 +14,7 @@ from tests.cluster.kube import NAMESPACE, Json, Kubectl, eventually
 from tests.cluster.load import TONE_HZ
 from tests.cluster.rows import Failed, NotRun, Stage
 from tests.cluster.standing import owner
+from tests.cluster.waking import keep
 
 QUIET_SECONDS = 5.0
 ROLLED_WITHIN = 300.0
@@ -100,10 +101,15 @@ async def voice_node_deleted(stage: Stage) -> str:
 
 
 async def node_drained(stage: Stage) -> str:
-    """The node of the voice node that plays: all of ours there has to go elsewhere."""
+    """The node of the voice node that plays: all of ours there has to go elsewhere.
+
+    With two pods of the HTTP side: of one, Knative has no other until the next is ready, which costs the clicks until
+    then.
+    """
     kubectl, system = stage.system.kubectl, stage.system
     if len(system.nodes) < 2:
         raise NotRun("the cluster has one node")
+    await keep(system, 2)
     await _away_from(stage, system.kept_on)
     playing = await owner(kubectl)
     node = (await kubectl.get("pod", playing))["spec"]["nodeName"]
@@ -120,6 +126,7 @@ async def node_drained(stage: Stage) -> str:
             await system.served()
     finally:
         await kubectl.run("uncordon", node)
+    await keep(system, 1)
     if left := [each["metadata"]["name"] for each in await _on_node(kubectl, node)]:
         raise Failed(f"{', '.join(left)} stayed on {node}")
     return f"{', '.join(names)} left {node}: {_went_on(seen)}"
