@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 import msgspec
 
@@ -103,10 +104,10 @@ async def hand_over(
 
 async def _attempt(
     client: Client, job: AnyJob, shard_count: int, window_ms: int, guild_limit: Limit, user_limit: Limit
-) -> list[bytes]:
+) -> list[Any]:
     """What the script says. A refusal changed nothing."""
     shard = slot_of(job, shard_count)
-    told: list[bytes] = await _script(
+    told: list[Any] = await _script(
         client,
         [
             keys.record(shard, job.id),
