@@ -52,8 +52,9 @@ class Valkey(Server):
     """One Valkey server.
 
     ``folder`` keeps its port and its append-only file over restarts; without one it gets a folder of its own
-    that :meth:`close` removes. ``port`` insists on a port. ``cluster`` makes it ready to be part of a cluster.
-    ``options`` are further arguments of the server. Not to be started from a thread that ends.
+    that :meth:`close` removes. With ``appendfsync`` at "everysec" a server that is killed while its disk is busy can
+    lose what it answered before; with "always" never. ``port`` insists on a port. ``cluster`` makes it ready to be part
+    of a cluster. ``options`` are further arguments of the server. Not to be started from a thread that ends.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Valkey(Server):
         folder: Path | None = None,
         *,
         aof: bool = False,
+        appendfsync: str = "everysec",
         port: int | None = None,
         cluster: bool = False,
         options: Sequence[str] = (),
@@ -70,6 +72,7 @@ class Valkey(Server):
         self._own_folder = folder is None
         self._folder = folder
         self._aof = aof
+        self._appendfsync = appendfsync
         self._cluster = cluster
         self._options = tuple(options)
 
@@ -111,7 +114,9 @@ class Valkey(Server):
             self._folder = None
 
     def _arguments(self, port: int) -> list[str]:
-        persistence = ["--appendonly", "yes", "--appendfsync", "everysec"] if self._aof else ["--appendonly", "no"]
+        persistence = (
+            ["--appendonly", "yes", "--appendfsync", self._appendfsync] if self._aof else ["--appendonly", "no"]
+        )
         return [
             *("--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"),
             *persistence,

@@ -37,17 +37,23 @@ POLL = 0.02
 class ValkeyCluster(Store):
     """Three masters. ``folder`` keeps their ports, append-only files and what they know of each other.
 
-    ``coverage`` is their ``cluster-require-full-coverage``.
+    ``appendfsync`` is as in :class:`Valkey`, ``coverage`` their ``cluster-require-full-coverage``.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, aof: bool = False, coverage: str = "no", log: Log = no_log
+        self,
+        folder: Path | None = None,
+        *,
+        aof: bool = False,
+        appendfsync: str = "everysec",
+        coverage: str = "no",
+        log: Log = no_log,
     ) -> None:
         self._own_folder = folder is None
         self._folder = folder or Path(tempfile.mkdtemp(prefix="tonearm-valkey-cluster-"))
         options = ("--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--cluster-require-full-coverage", coverage)
         self.masters = tuple(
-            Valkey(self._folder / str(number), aof=aof, cluster=True, options=options, log=log)
+            Valkey(self._folder / str(number), aof=aof, appendfsync=appendfsync, cluster=True, options=options, log=log)
             for number in range(MASTERS)
         )
 

@@ -27,7 +27,7 @@ IN_TIME = 2.5
 
 @pytest.fixture(scope="module")
 async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Valkey]:
-    async with Valkey(tmp_path_factory.mktemp("store"), aof=True) as server:
+    async with Valkey(tmp_path_factory.mktemp("store"), aof=True, appendfsync="always") as server:
         yield server
 
 
@@ -41,7 +41,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory, tones: Path, store: V
 
 @pytest.fixture(scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ValkeyCluster]:
-    async with ValkeyCluster(tmp_path_factory.mktemp("cluster"), aof=True) as cluster:
+    async with ValkeyCluster(tmp_path_factory.mktemp("cluster"), aof=True, appendfsync="always") as cluster:
         yield cluster
 
 

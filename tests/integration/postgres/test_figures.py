@@ -28,8 +28,9 @@ async def test_an_empty_database(pool: Pool) -> None:
 
 
 async def test_receipts_wait_until_they_were_acted_on(pool: Pool) -> None:
+    now = datetime.now(UTC)  # the age is counted by PostgreSQL's clock
     for number, age_s in enumerate((10, 300)):
-        await receipts.store(pool, "discord", b"%d" % number, now=NOW - timedelta(seconds=age_s))
+        await receipts.store(pool, "discord", b"%d" % number, now=now - timedelta(seconds=age_s))
     found = await figures(pool)
     assert found.receipts == 2
     assert 300 <= found.oldest_receipt < 600

@@ -21,7 +21,7 @@ SHARDS = {0: 2, 3: 1, 2: 0}
 @pytest.fixture(scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ValkeyCluster]:
     """A cluster whose masters may be killed; each test leaves it whole."""
-    async with ValkeyCluster(tmp_path_factory.mktemp("cluster"), aof=True) as cluster:
+    async with ValkeyCluster(tmp_path_factory.mktemp("cluster"), aof=True, appendfsync="always") as cluster:
         yield cluster
 
 

@@ -106,7 +106,7 @@ async def test_the_group_is_made_again_after_a_loss_of_data(client: Redis[Any], 
 
 async def test_redis_away_and_back(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
-        Valkey(aof=True, options=("--appendfsync", "always")) as server,
+        Valkey(aof=True, appendfsync="always") as server,
         connect(server.url, timeout=5) as client,
     ):
         await lease.take(client, SHARD, "me", life_ms=600_000)

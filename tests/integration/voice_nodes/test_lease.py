@@ -118,7 +118,7 @@ async def test_keeping_ends_when_another_has_it(redis_client: Redis[Any], clock:
 @pytest.fixture
 async def returning() -> AsyncIterator[Valkey]:
     """A server that comes back with what it knew."""
-    async with Valkey(aof=True, options=("--appendfsync", "always")) as server:
+    async with Valkey(aof=True, appendfsync="always") as server:
         yield server
 
 
