@@ -26,6 +26,11 @@ from tonearm.telemetry.traces import Kind
 LOG = logging.getLogger("tonearm.interactions")
 
 
+OFFICE_AGAIN = (0.1, 0.2, 0.3, 0.2)
+"""Seconds between the attempts to find a worker: one that leaves gives its streams back, and the next takes them within
+half a second. Between voice nodes there is no such gap, as one stands by."""
+
+
 class Seen(msgspec.Struct, frozen=True):
     """A guild at ``now_ms`` of Redis' clock: ``length`` tracks wait, ``entries`` are some of them."""
 
@@ -55,6 +60,16 @@ class Memory:
             RedisAway: Redis is down, hanging or refusing. When it hung, the job may have been taken: then its answer
                 takes the place of the sentence.
         """
+        for pause in OFFICE_AGAIN:
+            try:
+                return await self._hand_over(job, window_ms)
+            except Refused as refusal:
+                if refusal.sentence is not Sentence.NO_WORKER:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._hand_over(job, window_ms)
+
+    async def _hand_over(self, job: AnyJob, window_ms: int) -> HandedOver:
         started = time.perf_counter()
         async with _Bounded():
             if not self._shard_count_is_right:

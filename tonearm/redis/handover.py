@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import Any
 
 import msgspec
 
@@ -22,10 +20,6 @@ RECORD_MS = 15 * 60 * 1000
 
 KEPT_FOR_SCRIPTS_MS = 60 * 60 * 1000
 """The same for a job that a script asked for: it may come back for the result."""
-
-OFFICE_AGAIN = (0.1, 0.2, 0.3, 0.2)
-"""Seconds between the attempts to find a worker: one that leaves gives its streams back, and the next takes them within
-half a second. Between voice nodes there is no such gap, as one stands by."""
 
 MAX_WAITING = 20
 MAX_STREAM = 5_000
@@ -76,38 +70,8 @@ async def hand_over(
         Refused: a limit is reached, or nobody is there to do it. Nothing was done.
         RedisError: Redis is down, hanging or refusing. The job may have been appended.
     """
-    for pause in OFFICE_AGAIN if isinstance(job, ErrandJob) else ():
-        status, *rest = await _attempt(client, job, shard_count, window_ms, guild_limit, user_limit)
-        if status != b"ownerless":
-            break
-        await asyncio.sleep(pause)
-    else:
-        status, *rest = await _attempt(client, job, shard_count, window_ms, guild_limit, user_limit)
-    if (limiter := _LIMITERS.get(status)) is not None:
-        limiter.inc()
-    match status:
-        case b"queued":
-            return HandedOver()
-        case b"seen":
-            return HandedOver(again=True, answer=rest[0] or None, deferred=rest[1] == b"1")
-        case b"user":
-            raise Refused(Sentence.TOO_MANY_FROM_USER, seconds=_seconds(rest[0]))
-        case b"guild":
-            raise Refused(Sentence.TOO_MANY_FROM_GUILD, seconds=_seconds(rest[0]))
-        case b"waiting":
-            raise Refused(Sentence.TOO_MANY_WAITING, limit=MAX_WAITING)
-        case b"busy":
-            raise Refused(Sentence.TOO_BUSY)
-        case _:
-            raise Refused(Sentence.NO_WORKER if isinstance(job, ErrandJob) else Sentence.NO_PLAYER)
-
-
-async def _attempt(
-    client: Client, job: AnyJob, shard_count: int, window_ms: int, guild_limit: Limit, user_limit: Limit
-) -> list[Any]:
-    """What the script says. A refusal changed nothing."""
     shard = slot_of(job, shard_count)
-    told: list[Any] = await _script(
+    status, *rest = await _script(
         client,
         [
             keys.record(shard, job.id),
@@ -134,7 +98,23 @@ async def _attempt(
             job.guild,
         ],
     )
-    return told
+    if (limiter := _LIMITERS.get(status)) is not None:
+        limiter.inc()
+    match status:
+        case b"queued":
+            return HandedOver()
+        case b"seen":
+            return HandedOver(again=True, answer=rest[0] or None, deferred=rest[1] == b"1")
+        case b"user":
+            raise Refused(Sentence.TOO_MANY_FROM_USER, seconds=_seconds(rest[0]))
+        case b"guild":
+            raise Refused(Sentence.TOO_MANY_FROM_GUILD, seconds=_seconds(rest[0]))
+        case b"waiting":
+            raise Refused(Sentence.TOO_MANY_WAITING, limit=MAX_WAITING)
+        case b"busy":
+            raise Refused(Sentence.TOO_BUSY)
+        case _:
+            raise Refused(Sentence.NO_WORKER if isinstance(job, ErrandJob) else Sentence.NO_PLAYER)
 
 
 def slot_of(job: AnyJob, shard_count: int) -> int:

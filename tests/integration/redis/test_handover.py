@@ -1,17 +1,15 @@
 """Handing a job over, on a real Valkey: once, if all may be."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
 from tests.support.interactions.stub_node import StubNode, answer
 from tonearm.errors import Refused
-from tonearm.jobs.errand import ChangeSettings, ErrandJob
 from tonearm.jobs.job import Job, Reply, decode_job
 from tonearm.music.actions import Pause
-from tonearm.redis import answers, handover, keys, lease
-from tonearm.redis.handover import HandedOver, Limit, hand_over, slot_of
+from tonearm.redis import answers, handover, keys
+from tonearm.redis.handover import HandedOver, Limit, hand_over
 from tonearm.sentences import Sentence
 
 GUILD, OTHER_GUILD, USER = 5 << 22, 6 << 22, 77
@@ -192,22 +190,6 @@ async def test_a_long_stream_takes_no_more(give, owner, redis_client, monkeypatc
 
 async def test_without_an_owner_nothing_is_taken(give):
     assert (await refused(give(job()))).sentence is Sentence.NO_PLAYER
-
-
-def errand():
-    return ErrandJob("i:1", GUILD, USER, 9, ChangeSettings(default_volume=30), 20_000)
-
-
-async def test_an_errand_finds_the_worker_that_takes_a_stream_that_was_given_back(give, redis_client, monkeypatch):
-    async def meanwhile(_):
-        await lease.take(redis_client, slot_of(errand(), 1), "the next")
-
-    monkeypatch.setattr(handover, "asyncio", SimpleNamespace(sleep=meanwhile))
-    assert await give(errand()) == HandedOver()
-
-
-async def test_without_a_worker_no_errand_is_taken(give):
-    assert (await refused(give(errand()))).sentence is Sentence.NO_WORKER
 
 
 async def test_confirming_forgets_the_token(give, owner, redis_client):
