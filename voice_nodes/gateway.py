@@ -34,9 +34,9 @@ from voice_nodes.whereabouts import EVERYBODY, Whereabouts
 FATAL_CLOSES = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
 """Close codes after which connecting again cannot help (Discord's documentation, *Gateway Close Event Codes*)."""
 
-SEND_TIMEOUT = 2.0
-READY_QUIET = 0.3
-"""Seconds. A shard counts as ready when no further guild has come for READY_QUIET."""
+SEND_TIMEOUT = 2.0  # seconds, as the next two
+LOGIN_TIMEOUT = 30.0  # discord.py asks for 25 s where Discord is troubled, and waits for minutes where it says nothing
+READY_QUIET = 0.3  # a shard counts as ready when no further guild has come for so long
 
 
 def point_at(api_url: str, gateway_url: str) -> None:
@@ -111,7 +111,7 @@ class Gateway(discord.Client):
                 continue
             except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, AttributeError) as error:
                 # discord.py raises AttributeError when its very first connection is refused.
-                LOG.warning("The gateway is not there: %s", error, extra=context(shard=self.shard_id))
+                LOG.warning("The gateway is not there: %r", error, extra=context(shard=self.shard_id))
             except RuntimeError:
                 # discord.py connected again just as we left, with an HTTP session that is closed by now.
                 if not self._left:
@@ -137,7 +137,8 @@ class Gateway(discord.Client):
 
     async def _log_in(self, token: str) -> None:
         if self.resume_from is None:
-            await self.login(token)
+            async with asyncio.timeout(LOGIN_TIMEOUT):
+                await self.login(token)
             return
         # The RESUME needs no more of the log-in than the HTTP session, which is open before its first request.
         self._logging_in = asyncio.create_task(self.login(token))

@@ -26,7 +26,7 @@ from voice_nodes.lavalink import Sound
 from voice_nodes.lease import Lease
 from voice_nodes.listener import Report
 from voice_nodes.node import Node
-from voice_nodes.patience import patiently
+from voice_nodes.patience import complaining, patiently
 from voice_nodes.reconciler import Reconciler
 from voice_nodes.roster import Roster
 from voice_nodes.saver import Saver
@@ -127,7 +127,7 @@ class Ownership:
                     self._tasks.create_task(self._gateway.run_forever(self._node.settings.discord_bot_token)),
                     self._tasks.create_task(self._saver.run()),
                 ]
-                if await self._first(self._gateway.ready.wait()):
+                if await self._first(complaining(self._gateway.ready, "a session at the gateway", self.number)):
                     helpers.append(self._tasks.create_task(self._sound.run(self._gateway)))
                     if await self._first(self._wake_all()):
                         await self._serve(ready, helpers)

@@ -1,7 +1,8 @@
-"""Waiting for a Redis that is away."""
+"""Waiting for what may be away."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,6 +12,19 @@ from tonearm.telemetry import LOG, context
 from voice_nodes.lease import Lease
 
 T = TypeVar("T")
+
+SAY_EVERY = 30.0
+"""Seconds after which it is said, again and again, what is waited for."""
+
+
+async def complaining(event: asyncio.Event, what: str, shard: int) -> None:
+    """Wait for ``event``. Who lets us wait raises nothing, so it is complained of here."""
+    while not event.is_set():
+        try:
+            async with asyncio.timeout(SAY_EVERY):
+                await event.wait()
+        except TimeoutError:
+            LOG.warning("Still waiting for %s", what, extra=context(shard=shard))
 
 
 async def patiently(call: Callable[[], Awaitable[T]], lease: Lease) -> T:

@@ -13,6 +13,7 @@ import discord
 import pytest
 import wavelink
 import yarl
+from aiohttp import web
 from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 
@@ -21,8 +22,10 @@ from playground.twin.app import Twin
 from playground.twin.handles import Actor, Channel, Guild
 from playground.twin.permissions import Permission
 from tests.support.metrics import counts
+from tests.support.serving import serving
 from tests.support.twin import running_twin
 from tests.support.voice_nodes import Tenured, running
+from tonearm.backoff import Backoff
 from tonearm.discord.rest import RestClient
 from tonearm.errors import DiscordAway, LeaseLost, Refused, SettingsError
 from tonearm.redis.sessions import SavedGateway
@@ -496,3 +499,30 @@ async def test_who_left_does_not_connect_again(place: Place) -> None:
     place.gateway._left = False
     with pytest.raises(RuntimeError):
         await place.gateway.run_forever("token")
+
+
+async def test_a_discord_that_says_nothing_is_left_alone_in_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOGIN_TIMEOUT", 0.05)
+    asked, connected = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def connect(*, reconnect: bool) -> None:
+        connected.set()
+        await asyncio.Event().wait()
+
+    gateway = make()
+    gateway._backoff = Backoff(first=0.01, most=0.01)
+    gateway.connect = connect  # type: ignore[method-assign]
+    async with serving(hang) as url:
+        monkeypatch.setattr(Route, "BASE", url)
+        async with running(gateway.run_forever("token")), asyncio.timeout(10):
+            await asked.wait()
+            await connected.wait()
+        await gateway.leave_behind()
+    assert "The gateway is not there: TimeoutError()" in caplog.text
