@@ -7,6 +7,7 @@ interaction.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from base64 import b64decode
@@ -54,9 +55,14 @@ def pong(event: dict[str, Any]) -> dict[str, Any] | None:
 
 @cache
 def _whatever_comes() -> Handler:
-    from tonearm.late_import import import_late
+    gc.disable()  # it would look for garbage in what is imported, again and again, where there is none
+    try:
+        from tonearm.late_import import import_late
 
-    import_late("redis")  # of which tonearm.redis.lean needs next to nothing
-    from interactions.aws_asgi import NEEDED, load_settings, make_handler
+        import_late("redis")  # of which tonearm.redis.lean needs next to nothing
+        from interactions.aws_asgi import NEEDED, load_settings, make_handler
 
-    return make_handler(load_settings(NEEDED))
+        return make_handler(load_settings(NEEDED))
+    finally:
+        gc.freeze()
+        gc.enable()

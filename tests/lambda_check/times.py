@@ -94,6 +94,23 @@ def subjects(handler: str) -> list[Subject]:
 async def measure(content: Content, folder: Path, *, rounds: int, core: int, quiet: bool) -> AsyncIterator[Check]:
     """A line for each subject, on all of ``core``; where the machine is ``quiet``, milliseconds are judged too, and all
     is measured again on a part of the core, as far as the kernel lets us have one, and not judged."""
+    with kept_free(core):
+        async for check in _measure(content, folder, rounds, core, quiet):
+            yield check
+
+
+@contextmanager
+def kept_free(core: int) -> Iterator[None]:
+    """This process, and what it starts otherwise, leaves ``core`` to what is measured, where there is another one."""
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, all_of_them - {core} or all_of_them)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_them)
+
+
+async def _measure(content: Content, folder: Path, rounds: int, core: int, quiet: bool) -> AsyncIterator[Check]:
     async with owned_valkey(folder) as url:
         settings = {
             "TONEARM_DISCORD_APPLICATION_ID": str(APPLICATION),
