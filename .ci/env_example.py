@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import textwrap
 from pathlib import Path
+
+from written import write_or_check
 
 from tonearm.settings import DECLARED, PREFIX, Setting
 
@@ -70,16 +71,9 @@ OTHERS = """
 
 def main() -> int:
     """1 when the file is not fresh."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    wanted = render()
-    if not parser.parse_args().check:
-        FILE.write_text(wanted)
-        return 0
-    if not FILE.exists() or FILE.read_text() != wanted:
-        print(f"{FILE.name} is not what the settings module declares: run `make env-example`.", file=sys.stderr)
-        return 1
-    return 0
+    return write_or_check(
+        FILE, render(), description=__doc__, stale="the settings module declares: run `make env-example`."
+    )
 
 
 def render() -> str:

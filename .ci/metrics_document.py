@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-import tonearm.telemetry  # which declares them
+from written import write_or_check
+
+import tonearm.telemetry  # noqa: F401 - which declares them
 from tonearm.telemetry.declaring import CATALOGUE, PROCESSES, Declared
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "operations" / "metrics.md"
@@ -49,19 +50,9 @@ them. Who is scraped is in [`prometheus.yml`](../../monitoring/prometheus/promet
 
 def main() -> int:
     """1 when the file is not fresh."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    wanted = render()
-    if not parser.parse_args().check:
-        FILE.write_text(wanted)
-        return 0
-    if not FILE.exists() or FILE.read_text() != wanted:
-        print(
-            f"{FILE.name} is not what {tonearm.telemetry.__name__} declares: run `make metrics-document`.",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+    return write_or_check(
+        FILE, render(), description=__doc__, stale="tonearm.telemetry declares: run `make metrics-document`."
+    )
 
 
 def render() -> str:

@@ -63,8 +63,9 @@ def connect_lean(url: str) -> Client:
 class _Commands:
     """Commands by their names. What becomes of one is up to :meth:`execute_command`."""
 
-    def execute_command(self, *command: Any) -> Any:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def execute_command(self, *command: Any) -> Any: ...
 
     def get(self, key: str) -> Any:
         return self.execute_command("GET", key)

@@ -207,35 +207,31 @@ def _servers(seen: Overview, width: int) -> Table | None:
 
 
 def _dead(dead: Iterable[Buried], width: int) -> Table | None:
-    columns = (
-        Column("GIVEN UP"),
-        Column("SHARD", spared=True),
-        Column("GUILD", spared=True),
-        Column("WHY", gives=True),
-        Column("JOB", gives=True),
-    )
-    rows = []
-    for each in dead:
-        letter = each.letter
-        words = (_when(letter.at_ms), name_of(each.number), str(letter.guild), letter.reason, letter.id)
-        rows.append([Text(word) for word in words])
-    return _table(columns, rows, width)
+    lines = [
+        (_when(each.letter.at_ms), name_of(each.number), str(each.letter.guild), each.letter.reason, each.letter.id)
+        for each in dead
+    ]
+    return _events("GIVEN UP", "SHARD", "WHY", lines, width)
 
 
 def _faults(faults: Iterable[Fault], width: int) -> Table | None:
-    columns = (
-        Column("FAULT"),
-        Column("PROCESS", spared=True),
-        Column("GUILD", spared=True),
-        Column("WHAT", gives=True),
-        Column("JOB", gives=True),
-    )
-    rows = []
+    lines = []
     for each in faults:
         what = f"{each.what} ({each.error})" if each.error else each.what
-        words = (_when(each.at_ms), each.process, str(each.guild or ""), what, each.job)
-        rows.append([Text(word) for word in words])
-    return _table(columns, rows, width)
+        lines.append((_when(each.at_ms), each.process, str(each.guild or ""), what, each.job))
+    return _events("FAULT", "PROCESS", "WHAT", lines, width)
+
+
+def _events(when: str, where: str, what: str, lines: Iterable[tuple[str, ...]], width: int) -> Table | None:
+    """What befell a guild: when, where, its guild, what, and with which job."""
+    columns = (
+        Column(when),
+        Column(where, spared=True),
+        Column("GUILD", spared=True),
+        Column(what, gives=True),
+        Column("JOB", gives=True),
+    )
+    return _table(columns, [[Text(word) for word in line] for line in lines], width)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ async def test_a_process_that_was_frozen_says_so_once() -> None:
         async with asyncio.timeout(30):
             await look()
             process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)  # for so long it stands still: nothing else is to be waited for
             process.send_signal(signal.SIGCONT)
             worst, stood_still = await look()
             assert worst > 5 * STALL_MS
