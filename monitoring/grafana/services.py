@@ -124,6 +124,7 @@ POSTGRES = Row(
             unit=Unit.PER_SECOND,
             queries=(Query(rate("tonearm_database_failures_total", "error"), "{{error}}"),),
             steps=rising(warn=0.01, bad=0.1),
+            alerts=("PostgresFull",),
         ),
         Panel(
             id=304,

@@ -26,6 +26,8 @@ T = TypeVar("T")
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a call raises when PostgreSQL is down, hanging or refusing."""
 
+DATABASE_FAILURES.labels("DiskFullError")  # PostgreSQL's disk_full: alerted of, so seen from the first one on
+
 TIMEOUT = 0.5
 """Seconds that a call may take in all: for a connection, the statement and giving the connection back."""
 
