@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--dir", type=Path, default=Path("var/alerts"), help="where logs and generated files go")
     asked = parser.parse_args()
     begun = time.monotonic()
+    folder: Path = asked.dir / "live"  # what else may be in --dir is not ours to remove
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - begun:6.1f} s  {what}", flush=True)
@@ -42,17 +43,17 @@ def main() -> int:
         judged = [_told(*check) for check in (*files(), *untested())]
         outcomes: list[Outcome] = []
         if all(judged) and not asked.without_faults:
-            shutil.rmtree(asked.dir, ignore_errors=True)
-            asked.dir.mkdir(parents=True)
-            with LogFolder(asked.dir / "logs") as log:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            with LogFolder(folder / "logs") as log:
                 rounds = LONG if asked.long else SHORT
-                outcomes = asyncio.run(_interruptible(asked.dir.absolute(), rounds, log, say))
+                outcomes = asyncio.run(_interruptible(folder.absolute(), rounds, log, say))
     except (programs.ProgramMissing, StartFailed, TimeoutError) as error:
         print(f"FAIL  {error}")
         return 1
     for line in table(outcomes):
         print(line)
-    print(f"The machine's load was {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; logs are in {asked.dir}/logs.")
+    print(f"The machine's load was {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; logs are in {folder}/logs.")
     return 0 if all(judged) and not any(outcome.problem for outcome in outcomes) else 1
 
 

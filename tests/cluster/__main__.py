@@ -65,8 +65,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--cold-starts", type=int, default=COLD_STARTS, help="how many (default: %(default)s)")
     parser.add_argument("--dir", type=Path, default=Path("var/cluster"), help="where logs and results go")
     asked = parser.parse_args(argv)
-    shutil.rmtree(asked.dir, ignore_errors=True)
-    asked.dir.mkdir(parents=True)
+    for made in ("logs", "overlay"):  # of the run before; what else may be in the folder is not ours
+        shutil.rmtree(asked.dir / made, ignore_errors=True)
+    asked.dir.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # in order, as after Ctrl-C
     environ: Mapping[str, str] = {}
     try:
