@@ -1,4 +1,4 @@
-"""What is leant on of discord.py, and what is made of its events. Whole sessions are in test_gateway and test_shard."""
+"""What is leant on of discord.py, and what is made of its events. Whole sessions are in gateway/ and test_shard."""
 
 from __future__ import annotations
 

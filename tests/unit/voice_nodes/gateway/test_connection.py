@@ -4,104 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import MagicMock, create_autospec
 
 import discord
 import pytest
 import wavelink
-import yarl
 from aiohttp import web
 from discord.gateway import DiscordWebSocket, KeepAliveHandler
 from discord.http import Route
 
 from playground.twin.actors import TwinClient
 from playground.twin.app import Twin
-from playground.twin.handles import Actor, Channel, Guild
 from playground.twin.permissions import Permission
+from tests.support.gateway import Place, make
 from tests.support.metrics import counts
 from tests.support.serving import serving
-from tests.support.twin import running_twin
-from tests.support.voice_nodes import Tenured, running
+from tests.support.voice_nodes import running
 from tonearm.backoff import Backoff
-from tonearm.discord.rest import RestClient
 from tonearm.errors import DiscordAway, LeaseLost, Refused, SettingsError
-from tonearm.redis.sessions import SavedGateway
 from tonearm.sentences import Sentence
 from voice_nodes import gateway as module
-from voice_nodes import resuming
-from voice_nodes.gateway import Gateway
 from voice_nodes.identifying import Turns
-from voice_nodes.listener import GuildListener, ServerListener, Trouble
+from voice_nodes.listener import Trouble
 
 STAGE = 13
-
-
-@pytest.fixture(scope="module")
-async def twin() -> AsyncIterator[tuple[Twin, TwinClient]]:
-    async with running_twin() as running:
-        yield running
-
-
-@pytest.fixture
-def aimed(twin: tuple[Twin, TwinClient], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """discord.py aims at the twin, for one test."""
-    about = twin[0].about()
-    module.resuming.install()
-    monkeypatch.setattr(Route, "BASE", about["api_url"])
-    monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(about["gateway_url"]))
-    return about
-
-
-def make(
-    rest: RestClient | None = None, lease: Tenured | None = None, turns: Turns | None = None, shard_count: int = 1
-) -> Gateway:
-    return Gateway(
-        shard=0,
-        shard_count=shard_count,
-        listener=create_autospec(GuildListener, instance=True),
-        servers=create_autospec(ServerListener, instance=True),
-        turns=turns or create_autospec(Turns, instance=True),
-        lease=lease or Tenured(),
-        rest=rest,
-    )
-
-
-class Place:
-    """A guild that the gateway knows, with Ada in its voice channel."""
-
-    def __init__(self, gateway: Gateway, client: TwinClient, guild: Guild, ada: Actor, lease: Tenured) -> None:
-        self.gateway, self.client, self.guild, self.ada, self.lease = gateway, client, guild, ada, lease
-        self.voice: Channel = guild.voice_channels[0]
-        self.running: asyncio.Task[None]
-
-    def require(self, channel: str | None = None) -> None:
-        self.gateway.require_entry(int(self.guild.id), int(channel or self.voice.id))
-
-    async def changed(self) -> None:
-        """Wait until the gateway has told of the channel."""
-        await self.gateway.wait_for(
-            "guild_channel_update", check=lambda _, after: after.id == int(self.voice.id), timeout=5
-        )
-
-
-@pytest.fixture
-async def place(twin: tuple[Twin, TwinClient], aimed: Any) -> AsyncIterator[Place]:
-    client = twin[1]
-    guild = await client.create_guild(name="Place")
-    ada = await client.create_user("Ada")
-    await ada.join_guild(guild)
-    await ada.join(guild.voice_channels[0])
-    lease = Tenured()
-    gateway = make(lease=lease)
-    async with running(gateway.run_forever(aimed["bot_token"])) as task:
-        await asyncio.wait_for(gateway.ready.wait(), 10)
-        place = Place(gateway, client, guild, ada, lease)
-        place.running = task
-        yield place
-        await gateway.leave_behind()
 
 
 async def test_an_open_channel_may_be_entered(place: Place) -> None:
@@ -352,138 +279,7 @@ async def test_what_breaks_a_track_is_told_and_one_that_is_stuck_is_counted(plac
         await place.gateway.on_wavelink_track_stuck(wavelink.TrackStuckEventPayload(player, track, 10_000))
 
 
-# After a takeover.
-
-
-class Takeover:
-    """The session of one gateway, taken over by ``gateway``: the bot was in the first channel with Ada, and Bob in the
-    second."""
-
-    def __init__(self, place: Place, bob: Actor, gateway: Gateway) -> None:
-        self.place, self.bob, self.gateway = place, bob, gateway
-        self.guild = int(place.guild.id)
-        self.here, self.there = (int(channel.id) for channel in place.guild.voice_channels[:2])
-
-    async def where(self, actor: Actor, *, here: int | None = None) -> int | None:
-        return await self.gateway.fetch_caller_channel(self.guild, int(actor.id), here=here)
-
-    def seen(self, actor: Actor) -> int | None:
-        return self.gateway.caller_channel(self.guild, int(actor.id))
-
-    async def moved(self, actor: Actor, channel: Channel | None) -> None:
-        """Move ``actor``, and wait until the gateway has told of it."""
-        async with asyncio.timeout(5):
-            told = asyncio.create_task(
-                self.gateway.wait_for("voice_state_update", check=lambda member, *_: member.id == int(actor.id))
-            )
-            await asyncio.sleep(0)
-            await (actor.join(channel) if channel is not None else actor.leave())
-            await told
-
-
-def saved_of(gateway: Gateway, guild: int) -> tuple[SavedGateway, dict[str, Any]]:
-    """What the next owner of the session is told."""
-    assert gateway.user is not None
-    session = SavedGateway(
-        gateway.ws.session_id, gateway.ws.sequence or 0, str(gateway.ws.gateway), resuming.reduced_user(gateway.user)
-    )
-    return session, gateway.snapshot(gateway.find_guild(guild))
-
-
-@pytest.fixture
-async def rest(aimed: Any) -> AsyncIterator[RestClient]:
-    async with RestClient(aimed["api_url"], bot_token=aimed["bot_token"]) as rest:
-        yield rest
-
-
-@asynccontextmanager
-async def taken_over(before: Gateway, guild: int, rest: RestClient, aimed: Any) -> AsyncIterator[Gateway]:
-    """Another gateway goes on with the session of ``before``, which is left behind."""
-    session, snapshot = saved_of(before, guild)
-    await before.leave_behind()
-    gateway = make(rest=rest)
-    await gateway.restore(session, [snapshot])
-    resumed = asyncio.create_task(gateway.wait_for("resumed", timeout=10))
-    await asyncio.sleep(0)
-    async with running(gateway.run_forever(aimed["bot_token"])):
-        await resumed
-        yield gateway
-        await gateway.leave_behind()
-
-
-@pytest.fixture
-async def takeover(place: Place, rest: RestClient, aimed: Any) -> AsyncIterator[Takeover]:
-    bob = await place.client.create_user("Bob")
-    await bob.join_guild(place.guild)
-    guild = place.gateway.find_guild(int(place.guild.id))
-    first, second = place.guild.voice_channels[:2]
-    before = Takeover(place, bob, place.gateway)
-    await before.moved(bob, second)
-    entered = asyncio.create_task(place.gateway.wait_for("voice_state_update", timeout=5))
-    await asyncio.sleep(0)
-    await place.gateway.send_voice_state(guild, discord.Object(int(first.id)))
-    await entered
-    async with taken_over(place.gateway, guild.id, rest, aimed) as gateway:
-        yield Takeover(place, bob, gateway)
-
-
-@asynccontextmanager
-async def rest_away(takeover: Takeover) -> AsyncIterator[None]:
-    hold = await takeover.place.client.hold_rest("GET", "/guilds/.*", count=None, status=503)
-    try:
-        yield
-    finally:
-        await hold.release()
-
-
-async def test_who_is_in_the_bots_channel_is_known_though_rest_is_away(takeover: Takeover) -> None:
-    async with rest_away(takeover):
-        await known_without_rest(takeover)
-
-
-async def known_without_rest(takeover: Takeover) -> None:
-    assert await takeover.where(takeover.place.ada) == takeover.here
-    assert await takeover.where(takeover.bob, here=takeover.here) is None, "wherever he is, he is not here"
-    assert takeover.gateway.is_alone(takeover.guild, takeover.here) is False
-    await takeover.moved(takeover.place.ada, None)
-    assert await takeover.where(takeover.place.ada) is None, "she was seen to leave"
-    assert takeover.gateway.is_alone(takeover.guild, takeover.here) is True
-    with pytest.raises(DiscordAway):
-        await takeover.where(takeover.bob)
-
-
-async def test_discord_is_asked_once_where_somebody_is(takeover: Takeover) -> None:
-    assert takeover.seen(takeover.bob) is None
-    assert await takeover.where(takeover.bob) == takeover.there
-    async with rest_away(takeover):
-        assert await takeover.where(takeover.bob) == takeover.there
-    await takeover.moved(takeover.bob, None)
-    assert await takeover.where(takeover.bob) is None
-
-
-async def test_what_the_gateway_tells_is_newer_than_what_was_asked(takeover: Takeover) -> None:
-    hold = await takeover.place.client.hold_rest("GET", "/guilds/.*")
-    asked = asyncio.create_task(takeover.where(takeover.bob))
-    await hold.hit()
-    await takeover.moved(takeover.bob, takeover.place.guild.voice_channels[0])
-    await hold.release()
-    assert await asyncio.wait_for(asked, 5) == takeover.here
-
-
-async def test_a_channel_of_which_not_everybody_is_known_is_not_empty_for_the_next_owner_either(
-    takeover: Takeover, rest: RestClient, aimed: Any
-) -> None:
-    """Else the bot would leave Bob, who sits where it was moved to, because it believes itself alone."""
-    async with asyncio.timeout(5):
-        moved = asyncio.create_task(takeover.gateway.wait_for("voice_state_update"))
-        await asyncio.sleep(0)
-        await takeover.place.guild.move_bot(takeover.place.guild.voice_channels[1])
-        await moved
-    assert takeover.gateway.is_alone(takeover.guild, takeover.there) is None
-    async with taken_over(takeover.gateway, takeover.guild, rest, aimed) as third:
-        assert third.is_alone(takeover.guild, takeover.there) is None
-        assert await third.fetch_caller_channel(takeover.guild, int(takeover.bob.id)) == takeover.there
-        assert third.is_alone(takeover.guild, takeover.there) is False
+# Leaving, and a Discord that says nothing.
 
 
 async def test_who_left_does_not_connect_again(place: Place) -> None:
