@@ -1,61 +1,16 @@
-"""Interactions through the twin: what comes of every kind of answer, and what the twin refuses."""
+"""Interactions through the twin: what comes of every kind of answer, and when."""
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from playground.twin.actors import Actor, Channel, Guild, TwinClient, TwinError, Unanswered
 from playground.twin.app import Twin
-from playground.twin.permissions import Permission
-from tests.support.twin import PLAY, Api, Receiver, receiving, running_twin
-
-
-@pytest.fixture(scope="module")
-async def world() -> AsyncIterator[tuple[Twin, TwinClient]]:
-    async with running_twin() as (twin, client):
-        yield twin, client
-
-
-@pytest.fixture(scope="module")
-async def client(world: tuple[Twin, TwinClient]) -> TwinClient:
-    return world[1]
-
-
-@pytest.fixture
-async def api(world: tuple[Twin, TwinClient]) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession() as http:
-        api = Api(http, world[0].about())
-        await api.register(PLAY, {"name": "admin", "description": "For some", "default_member_permissions": "8"})
-        yield api
-
-
-@pytest.fixture
-async def receiver(world: tuple[Twin, TwinClient]) -> AsyncIterator[Receiver]:
-    async with receiving(*world) as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def guild(client: TwinClient) -> Guild:
-    return await client.create_guild()
-
-
-@pytest.fixture
-async def text(guild: Guild) -> Channel:
-    return guild.text_channels[0]
-
-
-@pytest.fixture
-async def alice(client: TwinClient, guild: Guild) -> Actor:
-    alice = await client.create_user("Alice")
-    await alice.join_guild(guild)
-    return alice
+from tests.support.twin import Api, Receiver
 
 
 def buttons(*custom_ids: str) -> list[dict[str, Any]]:
@@ -290,141 +245,3 @@ async def test_of_two_deliveries_at_once_the_answer_that_comes_first_counts(
     assert (await reply.answer()).text == "whole"
     assert reply.second is not None
     assert reply.second.status == 500
-
-
-async def test_raw_requests_arrive_as_given(
-    api: Api, receiver: Receiver, client: TwinClient, guild: Guild, text: Channel, alice: Actor
-) -> None:
-    payload = await alice.draft(guild, text, "play", query="tone")
-    body = json.dumps(payload).encode()
-    headers = await client.sign(body)
-    assert (await client.send_raw(body, headers)).status == 200
-    assert (await client.send_raw(body + b" ", headers)).status == 401
-    assert (await client.send_raw(body, headers[:3])).status == 401
-    stale = await client.sign(body, timestamp=1)
-    assert dict(stale)["X-Signature-Timestamp"] == "1"
-    large = await client.send_raw(b"x" * 1_000_000, await client.sign(b""))
-    assert large.status == 401
-    assert large.written_at_ns is not None
-    assert (await client.send_raw(b"", [("Content-Length", "-1")])).status == 400
-
-
-async def test_what_clients_do_not_offer(
-    api: Api, receiver: Receiver, client: TwinClient, guild: Guild, text: Channel, alice: Actor
-) -> None:
-    for name, options, reason in (
-        ("nothing", {}, "no command /nothing"),
-        ("play", {}, "required"),
-        ("play", {"query": 5}, "is a text"),
-        ("play", {"query": "x", "at": -1}, "out of bounds"),
-        ("play", {"query": "x", "more": 1}, "no option 'more'"),
-        ("play sub", {"query": "x"}, "no subcommand"),
-        ("admin", {}, "not offered"),
-    ):
-        with pytest.raises(TwinError, match=reason):
-            await alice.command_with(guild, text, name, options)
-    stranger = await client.create_user("Stranger")
-    with pytest.raises(TwinError, match="not a member"):
-        await stranger.command(guild, text, "play", query="x")
-    await text.set_permissions(guild.everyone, deny=Permission.USE_APPLICATION_COMMANDS)
-    with pytest.raises(TwinError, match="may not use"):
-        await alice.command(guild, text, "play", query="x")
-    owner = await client.owner()
-    assert (await owner.command(guild, text, "admin")).type == 5
-    assert receiver.received[-1]["member"]["permissions"] == str((1 << 53) - 1)
-    await guild.remove_bot()
-    with pytest.raises(TwinError, match="no command"):
-        await owner.command(guild, text, "play", query="x")
-    bare = await client.create_guild("Bare", bot=False)
-    await alice.join_guild(bare)
-    assert (await alice.command(bare, bare.text_channels[0], "play", query="x")).type == 5
-    assert str(Permission.CONNECT) not in receiver.received[-1]["app_permissions"]
-
-
-async def test_autocomplete_and_modals(
-    api: Api, receiver: Receiver, client: TwinClient, guild: Guild, text: Channel, alice: Actor
-) -> None:
-    receiver.answer = {"type": 8, "data": {"choices": [{"name": "Tone", "value": "tone-440"}]}}
-    reply = await alice.autocomplete(guild, text, "play", "query", query="to")
-    assert reply.choices == [{"name": "Tone", "value": "tone-440"}]
-    assert receiver.received[-1]["data"]["options"] == [{"name": "query", "type": 3, "value": "to", "focused": True}]
-    receiver.answer = {"type": 8, "data": {"choices": [{"name": "x", "value": 1}]}}
-    assert (await alice.autocomplete(guild, text, "play", "query")).failed
-    field = {"type": 4, "custom_id": "name", "style": 1, "max_length": 5}
-    modal = {"custom_id": "m", "title": "Name", "components": [{"type": 18, "label": "Name", "component": field}]}
-    receiver.answer = {"type": 9, "data": modal}
-    opened = await alice.command(guild, text, "play", query="x")
-    assert opened.modal is not None
-    with pytest.raises(TwinError, match="too long"):
-        await opened.submit(name="too long")
-    receiver.answer = {"type": 7, "data": {"content": "no message to update"}}
-    assert (await opened.submit(name="mix")).failed
-    receiver.answer = {"type": 4, "data": {"content": "saved"}}
-    assert (await (await opened.submit(name="mix")).answer()).text == "saved"
-
-
-async def test_messages_by_rest(
-    api: Api, client: TwinClient, world: tuple[Twin, TwinClient], guild: Guild, text: Channel, alice: Actor
-) -> None:
-    path, bot = f"/channels/{text.id}/messages", str(world[0].world.bot.id)
-    since = await client.mark()
-    body = {"content": "once", "nonce": "job-1", "enforce_nonce": True}
-    ids = {(await api("POST", path, body))[1]["id"] for _ in range(3)}
-    assert len(ids) == 1
-    await client.advance_clock(600)
-    assert (await api("POST", path, body))[1]["id"] not in ids
-    assert await client.violations(since) == []
-    status, answer = await api("POST", path, {"content": ""})
-    assert (status, answer["code"]) == (400, 50006)
-    status, answer = await api("POST", path, {"content": "six"})
-    assert (status, answer["message"]) == (429, "You are being rate limited.")
-    await client.configure(rate_limits=False)
-    panel = {"flags": 1 << 15, "components": [{"type": 10, "content": "text"}]}
-    _, sent = await api("POST", path, panel)
-    one = f"{path}/{sent['id']}"
-    assert (await api("PATCH", one, {"content": "x"}))[1]["code"] == 50035
-    assert (await api("PATCH", one, {"flags": 0}))[1]["code"] == 50035
-    status, answer = await api("PATCH", one, {"components": [{"type": 10, "content": "new"}]})
-    assert (status, answer["components"][0]["content"]) == (200, "new")
-    said = await alice.say(text, f"<@{bot}>")
-    assert (await api("PATCH", f"{path}/{said.id}", {"content": "x"}))[1]["code"] == 50005
-    assert (await api("DELETE", f"{path}/{said.id}"))[1]["code"] == 50013
-    await text.set_permissions(guild.everyone, deny=Permission.SEND_MESSAGES)
-    with pytest.raises(TwinError, match="may not write"):
-        await alice.say(text, "x")
-    await text.set_permissions(bot, deny=Permission.SEND_MESSAGES)
-    assert (await api("POST", path, {"content": "x"}))[1]["code"] == 50013
-    await text.set_permissions(bot, deny=Permission.VIEW_CHANNEL)
-    assert (await api("POST", path, {"content": "x"}))[1]["code"] == 50001
-    await client.configure(rate_limits=True)
-
-
-async def test_voice_channel_status(api: Api, client: TwinClient, world: tuple[Twin, TwinClient], guild: Guild) -> None:
-    channel = guild.voice_channels[0]
-    path = f"/channels/{channel.id}/voice-status"
-    assert (await api("PUT", path, {"status": "x"}))[1]["code"] == 50013
-    await channel.set_permissions(str(world[0].world.bot.id), allow=Permission.MANAGE_CHANNELS)
-    assert (await api("PUT", path, {"status": "Playing"}))[0] == 204
-    assert await channel.status() == "Playing"
-
-
-async def test_commands_by_rest(api: Api, client: TwinClient, guild: Guild) -> None:
-    path = f"/applications/{api.about['application_id']}/commands"
-    (play, _), first = (await api("GET", path))[1], await client.commands()
-    await api.register(PLAY, {"name": "stop", "description": "Stop"})
-    after = {each["name"]: each for each in await client.commands()}
-    assert after["play"]["id"] == play["id"]
-    assert after["play"]["version"] == first[0]["version"]
-    status, body = await api("POST", path, {"name": "stop", "description": "Stop it"})
-    assert (status, body["id"]) == (200, after["stop"]["id"])
-    one = f"{path}/{body['id']}"
-    assert (await api("PATCH", one, {"description": "Now"}))[1]["version"] != after["stop"]["version"]
-    status, body = await api("POST", path, {"name": "Not A Name", "description": "x"})
-    assert body["errors"]["name"]["_errors"][0]["code"] == "APPLICATION_COMMAND_INVALID_NAME"
-    assert (await api("DELETE", one))[0] == 204
-    assert (await api("DELETE", one))[1]["code"] == 10063
-    scoped = f"/applications/{api.about['application_id']}/guilds/{guild.id}/commands"
-    assert (await api("POST", scoped, {"name": "here", "description": "x"}))[0] == 201
-    await client.wait_command("here", guild)
-    with pytest.raises(TimeoutError):
-        await client.wait_command("nowhere", timeout=0.05)
