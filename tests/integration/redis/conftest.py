@@ -8,7 +8,8 @@ import pytest
 
 from playground.stores.valkey import Valkey
 from playground.stores.valkey_cluster import ValkeyCluster
-from tonearm.redis import keys
+from tests.support.store import SHARD, Store
+from tonearm.redis import keys, lease
 from tonearm.redis.client import Client, connect
 
 
@@ -50,6 +51,14 @@ async def redis_client(redis_url: str) -> AsyncIterator[Client]:
         _ask_all(client)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def store(redis_client: Client) -> Store:
+    """A guild of its own, in a shard that is leased to this test."""
+    token = await lease.take(redis_client, SHARD, "me", life_ms=600_000)
+    assert token is not None
+    return Store(redis_client, token)
 
 
 def _ask_all(cluster: Any) -> None:

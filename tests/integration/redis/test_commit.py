@@ -1,18 +1,12 @@
 """The one commit that is a step of a guild, on a real Valkey."""
 
-import asyncio
-import itertools
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import pytest
-import redis.asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.support.scenes import busy, changed, entry, idle
-from tonearm.discord.cards import sentence
+from tests.support.scenes import busy, entry, idle
+from tests.support.store import ANSWER, NOW, REPLY, SHARD, Store, named
 from tonearm.errors import LeaseLost
 from tonearm.jobs.job import Answer, Job, Reply, encode
 from tonearm.music.actions import Pause
@@ -21,129 +15,13 @@ from tonearm.music.events import TrackOver
 from tonearm.music.player import Player
 from tonearm.music.track import Entry
 from tonearm.redis import guilds, keys, lease
-from tonearm.redis.client import Client, now_ms
+from tonearm.redis.client import now_ms
 from tonearm.redis.guilds import Committed, GuildView
 from tonearm.redis.handover import hand_over
-
-SHARD, NOW = 0, 1_700_000_000_000
-REPLY = Reply(5, "token", "reply:here")
-ANSWER = Answer(msgspec.Raw(msgspec.json.encode(sentence("Done."))))
-
-Redis = redis.asyncio.Redis
-guild_numbers = itertools.count(1)
-
-
-class Store:
-    """A guild of its own on an empty Valkey, and the lease of its shard."""
-
-    def __init__(self, client: "Redis[Any]", token: str) -> None:
-        self.client, self.token = client, token
-        self.steps = itertools.count(1)
-        self.guild = 0
-        self.new_guild()
-
-    def new_guild(self) -> None:
-        self.guild = next(guild_numbers) << 22
-        self.view = GuildView(Player())
-
-    async def commit(self, change: Change | None = None, **options: Any) -> Committed:
-        known = {
-            "shard": SHARD,
-            "guild": self.guild,
-            "token": self.token,
-            "id": f"e:{next(self.steps)}",
-            "now_ms": NOW,
-            "before": self.view,
-            "change": change,
-        }
-        committed = await guilds.commit(self.client, **{**known, **options})
-        self.view = committed.view
-        return committed
-
-    async def queue(self, queue: QueueChange, **options: Any) -> Committed:
-        return await self.commit(Change(self.view.player, "queue", queue=queue), **options)
-
-    async def everything(self) -> dict[bytes, bytes]:
-        """All that is stored, byte by byte; but the limits, which run out by themselves."""
-        found = [key for key in await self.client.keys("*") if b":limit" not in key]
-        return {key: await self.client.dump(key) for key in found}
-
-    async def hand_over(self, job: str, window_ms: int = 500) -> str:
-        """The stream entry of a job that was handed over and read."""
-        await hand_over(
-            self.client, Job(job, self.guild, 7, 9, Pause(), 20_000, REPLY), shard_count=1, window_ms=window_ms
-        )
-        return await self.read()
-
-    async def read(self) -> str:
-        stream = keys.jobs(SHARD)
-        groups = await self.client.xinfo_groups(stream)
-        if not groups:
-            await self.client.xgroup_create(stream, keys.JOB_GROUP, "0")
-        ((_, ((entry, _),)),) = await self.client.xreadgroup(keys.JOB_GROUP, "me", {stream: ">"}, count=1)
-        return entry.decode()
-
-
-@pytest.fixture
-async def store(redis_client: Client) -> Store:
-    token = await lease.take(redis_client, SHARD, "me", life_ms=600_000)
-    assert token is not None
-    return Store(redis_client, token)
-
-
-def named(*names: str) -> tuple[Entry, ...]:
-    return tuple(entry(name) for name in names)
-
-
-# The queue against a plain list.
-
-names = itertools.count()
-some = st.integers(0, 4).map(lambda number: tuple(entry(f"song {next(names)}") for _ in range(number)))
-queue_changes = st.builds(
-    QueueChange,
-    clear=st.integers(0, 9).map(lambda number: number == 0),
-    take_first=st.booleans(),
-    prepend=some,
-    append=some,
-)
-
-
-@given(st.lists(queue_changes, max_size=12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_the_queue_is_as_a_plain_list_would_be(store: Store, steps: list[QueueChange]) -> None:
-    store.new_guild()
-    expected: list[Entry] = []
-    for step in steps:
-        committed = await store.queue(step)
-        expected = changed(expected, step)
-        assert committed.view.queue_length == len(expected)
-        assert committed.view.first == (expected[0] if expected else None)
-    _, length, entries = await guilds.fetch_queue(store.client, SHARD, store.guild, most=1_000)
-    assert (length, entries) == (len(expected), expected)
-    assert await store.client.hlen(keys.entries(SHARD, store.guild)) == len(expected)
-
-
-async def test_pages_of_the_queue(store: Store) -> None:
-    await store.queue(QueueChange(append=named(*(f"{n}" for n in range(25)))))
-
-    async def page(first: int) -> list[str]:
-        _, length, entries = await guilds.fetch_queue(store.client, SHARD, store.guild, first=first, most=10)
-        assert length == 25
-        return [entry.track.title for entry in entries]
-
-    assert await page(0) == [f"{n}" for n in range(10)]
-    assert await page(20) == [f"{n}" for n in range(20, 25)]
-    assert await page(30) == []
-    view = await guilds.fetch_view(store.client, SHARD, store.guild)
-    assert view == store.view
-    assert view.first == entry("0")
 
 
 async def test_a_guild_of_which_nothing_is_known(store: Store) -> None:
     assert await guilds.fetch_view(store.client, SHARD, 1 << 22) == GuildView(Player())
-
-
-# All of it, once, by the owner alone.
 
 
 async def test_a_step_is_written_whole(store: Store) -> None:
@@ -312,7 +190,7 @@ async def test_a_lasting_answer_knows_where_it_may_be_posted(
     assert msgspec.json.decode(stored, type=Reply).text_channel == channel
 
 
-# Size.
+# What is kept.
 
 
 @pytest.mark.parametrize(("key", "kept"), [(keys.history, guilds.KEPT_HISTORY), (keys.log, guilds.KEPT_LOG)])
@@ -344,48 +222,6 @@ async def test_a_history_grows_to_the_plans_limit_and_a_lesser_plan_takes_nothin
     assert await play(1, 7) == 7
 
 
-async def test_ten_thousand_tracks_are_added_in_one_step(store: Store) -> None:
-    committed = await store.queue(QueueChange(append=named(*(f"{n}" for n in range(10_000)))))
-    assert (committed.view.queue_length, committed.view.first) == (10_000, entry("0"))
-    committed = await store.queue(QueueChange(clear=True))
-    assert committed.view.queue_length == 0
-
-
-async def test_a_track_costs_the_same_in_a_long_queue(store: Store) -> None:
-    """By the server's own clock, in rounds of a short and a long queue in turn.
-
-    What else this machine does can only make a round dearer, so the cheapest of each kind are compared, and looked for
-    until they are cheap enough. With a cost that grows with the queue no round of the long one would ever be.
-    """
-
-    async def cost() -> float:
-        before = await figures()
-        for _ in range(40):
-            await store.queue(QueueChange(append=named(f"song {next(names)}"), take_first=True))
-        after = await figures()
-        return (after[0] - before[0]) / (after[1] - before[1])
-
-    async def figures() -> tuple[int, int]:
-        stats = (await store.client.info("commandstats"))["cmdstat_evalsha"]
-        return stats["usec"], stats["calls"]
-
-    async def filled(length: int) -> tuple[int, GuildView]:
-        store.new_guild()
-        await store.queue(QueueChange(append=named(*(f"{n}" for n in range(length)))))
-        return store.guild, store.view
-
-    queues = {length: await filled(length) for length in (10, 10_000)}
-    cheapest = dict.fromkeys(queues, float("inf"))
-    for _ in range(40):
-        for length, (guild, view) in queues.items():
-            store.guild, store.view = guild, view
-            cheapest[length] = min(cheapest[length], await cost())
-            queues[length] = store.guild, store.view
-        if cheapest[10_000] <= 1.5 * cheapest[10]:
-            break
-    assert cheapest[10_000] <= 1.5 * cheapest[10]
-
-
 async def test_all_keys_of_a_shard_are_on_one_slot(store: Store) -> None:
     entry_id = await store.hand_over("i:1")
     await store.commit(
@@ -398,10 +234,3 @@ async def test_all_keys_of_a_shard_are_on_one_slot(store: Store) -> None:
     found = await store.client.keys("*")
     assert len(found) >= 8
     assert {key.partition(b":")[0] for key in found} == {b"{s0}"}
-
-
-async def test_two_commits_at_once_are_two_steps(store: Store) -> None:
-    await asyncio.gather(*(store.queue(QueueChange(append=named(f"{n}"))) for n in range(50)))
-    _, length, entries = await guilds.fetch_queue(store.client, SHARD, store.guild, most=100)
-    assert length == 50
-    assert {entry.track.title for entry in entries} == {f"{n}" for n in range(50)}
