@@ -221,7 +221,9 @@ async def test_it_is_not_taken_again_when_another_had_it_meanwhile_or_data_was_l
     await redis_client.delete(keys.lease(SHARD))
     mine = await leases.retake(redis_client, SHARD, "me", token)
     assert mine is not None
+    await redis_client.pexpire(keys.lease(SHARD), 1_500)
     assert await leases.retake(redis_client, SHARD, "me", token) == mine
+    assert await redis_client.pttl(keys.lease(SHARD)) > leases.LEASE_MS - 1_000, "who asks counts from then on"
     await redis_client.delete(keys.lease(SHARD))
     theirs = await leases.take(redis_client, SHARD, "other")
     assert theirs is not None
