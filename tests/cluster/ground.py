@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -118,21 +121,28 @@ def bring_up(environ: Mapping[str, str] = os.environ) -> tuple[dict[str, str], l
     """Run the command, if there is one; the environment for what follows, and the notes.
 
     Raises:
-        GroundMissing: it failed.
+        GroundMissing: it failed, or was not done in time.
     """
     command = environ.get(UP)
     if not command:
         return dict(environ), []
     lines: list[str] = []
     code = None
+    words = ["/bin/sh", "-c", command]
     try:
-        with subprocess.Popen(["/bin/sh", "-c", command], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line)
-                if parse([line]) == ({}, []):
-                    print(f"      {line.rstrip()}", flush=True)
-            code = process.wait(UP_SECONDS)
+            too_long = threading.Timer(UP_SECONDS, _kill, (process,))
+            too_long.start()
+            try:
+                for line in process.stdout:
+                    lines.append(line)
+                    if parse([line]) == ({}, []):
+                        print(f"      {line.rstrip()}", flush=True)
+                code = process.wait()
+            finally:
+                too_long.cancel()
+                _kill(process)
     finally:
         variables, notes = parse(lines)
         if code != 0:
@@ -140,6 +150,13 @@ def bring_up(environ: Mapping[str, str] = os.environ) -> tuple[dict[str, str], l
     if code:
         raise GroundMissing(f"${UP} failed with {code}: {command}")
     return {**environ, **variables}, notes
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """The command, and what it runs; nothing when it has ended."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def take_down(command: str | None, environ: Mapping[str, str]) -> None:

@@ -13,8 +13,6 @@ OURS = ("interactions", "api", "voice-node", "worker")
 VERSION = "0.1.0"
 NEXT = "next-for-tests"
 """The tag of a version whose database has another form."""
-MIGRATED = ("api", "worker")
-"""What has migrations in its image."""
 PLAYGROUND = "dev.local/tonearm-playground:for-tests"
 VALKEY = "dev.local/tonearm-valkey:for-tests"
 WHEEL = "wheel"
@@ -44,7 +42,7 @@ def wanted(ground: Ground) -> Iterator[Image]:
     yield Image(PLAYGROUND, "tests/cluster/Dockerfile", "playground", ground.base)
     if ground.valkey == WHEEL:
         yield Image(VALKEY, "tests/cluster/Dockerfile", "valkey", ground.base)
-    for target in MIGRATED:
+    for target in OURS:
         yield Image(ours(target, NEXT), "tests/cluster/Dockerfile", "next", ours(target))
 
 

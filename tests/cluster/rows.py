@@ -42,6 +42,7 @@ class Table:
         self._sheet = Sheet("On a real Kubernetes with Knative", ("row", "", "s", "what was seen"))
         self.result.sheets.append(self._sheet)
         self._log = log
+        self.not_run: list[str] = []
 
     async def run(self, name: str, scene: Scene, stage: Stage) -> None:
         """One row; whatever is raised is what was wrong with it."""
@@ -51,6 +52,7 @@ class Table:
             said = await scene(stage)
         except NotRun as why:
             verdict, said = "not run", str(why)
+            self.not_run.append(name)
         except Exception as error:
             verdict, said = "FAILED", str(error) or type(error).__name__
             self._log("rows", f"{name}\n{''.join(traceback.format_exception(error))}")
@@ -60,3 +62,9 @@ class Table:
         if not good:
             self.result.missed.append(f"{name}: {said[:1500]}")
         print(f"{verdict:<8}{took:5.0f} s  {name}: {said[:300]}", flush=True)
+
+    def __str__(self) -> str:
+        rows = self._sheet.rows
+        passed = len(rows) - len(self.result.missed) - len(self.not_run)
+        not_run = f"; not run here: {', '.join(self.not_run)}" if self.not_run else ""
+        return f"{passed} of {len(rows)} rows passed{not_run}."

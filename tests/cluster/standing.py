@@ -30,6 +30,21 @@ for name, port in {GUARDED!r}.items():
         print(name, "shut")
 """
 """What is open to a pod, in Python; ``unknown`` if its name says nothing."""
+ADDED = """
+import os, sys
+total = 0
+for top, compiled_only in (("/opt/tonearm", False), (os.path.dirname(os.__file__), True)):
+    for folder, below, files in os.walk(top):
+        if compiled_only and "site-packages" in below:
+            below.remove("site-packages")
+        if compiled_only and not folder.endswith("__pycache__"):
+            continue
+        total += sum(os.lstat(os.path.join(folder, name)).st_size for name in files)
+print(total)
+"""
+"""What infra/Dockerfile puts on top of a base, in bytes: our folder and the standard library's compiled modules, also
+those that the base had already."""
+MOST_ADDED_MB = 120
 SQL = 'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U tonearm -d tonearm -Atqc "$0"'
 
 
@@ -71,6 +86,18 @@ async def all_running(stage: Stage) -> str:
     nodes = {each["spec"]["nodeName"] for each in pods}
     names = sorted({each["metadata"]["labels"].get("app.kubernetes.io/name", "?") for each in pods})
     return f"{len(pods)} pods on {len(nodes)} nodes ({', '.join(names)}), {restarts(pods)} restarts"
+
+
+async def size(stage: Stage) -> str:
+    """A first click waits for this image where it has to be pulled first."""
+    kubectl = stage.system.kubectl
+    pod = (await kubectl.pods("interactions"))[0]
+    container = next(each["name"] for each in pod["spec"]["containers"] if each["name"] != "queue-proxy")
+    said = await kubectl.inside(pod["metadata"]["name"], "/opt/tonearm/bin/python", "-c", ADDED, container=container)
+    megabytes = int(said) / 1e6
+    if not 0 < megabytes <= MOST_ADDED_MB:
+        raise Failed(f"interactions: {megabytes:.0f} MB, {MOST_ADDED_MB} MB are the limit")
+    return f"interactions: at most {megabytes:.0f} MB"
 
 
 async def autoscalers(stage: Stage) -> str:

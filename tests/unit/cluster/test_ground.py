@@ -72,5 +72,14 @@ def test_what_came_up_half_is_taken_down(tmp_path: Path) -> None:
     assert gone.exists()
 
 
+def test_a_command_that_hangs_is_ended_with_all_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ground, "UP_SECONDS", 0.3)
+    gone = tmp_path / "gone"
+    script = f"echo 'TONEARM_CLUSTER_DOWN=touch {gone}'; sleep 600; true"
+    with pytest.raises(GroundMissing, match="failed with -9"):
+        bring_up({ground.UP: script, "PATH": "/usr/bin:/bin"})
+    assert gone.exists()
+
+
 def test_without_a_command_the_cluster_is_the_one_that_is_there() -> None:
     assert bring_up({"KUBECONFIG": "/mine"}) == ({"KUBECONFIG": "/mine"}, [])

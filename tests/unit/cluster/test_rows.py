@@ -40,6 +40,7 @@ async def test_every_row_is_told(tmp_path: Path) -> None:
     assert [row.good for row in rows] == [True, False, False, True]
     assert table.result.missed == ["b: 3 packets lost", "c: no such pod"]
     assert not table.result.good
+    assert str(table) == "1 of 4 rows passed; not run here: d."
     assert "KubeError: no such pod" in (tmp_path / "rows.log").read_text()
 
 
@@ -48,6 +49,7 @@ async def test_good_rows_alone_are_good(tmp_path: Path) -> None:
         table = Table(log)
         await table.run("a", good, NOTHING)
     assert table.result.good
+    assert str(table) == "1 of 1 rows passed."
 
 
 def test_an_answer_that_says_that_nothing_came_of_it() -> None:
