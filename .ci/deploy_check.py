@@ -18,7 +18,7 @@ import deploy_network
 import deploy_pods
 import deploy_wiring
 from deploy_manifests import System, load
-from deploy_tools import ROOT, SCHEMAS, TOOLS, ToolsMissing, prepare
+from deploy_tools import KUBECTLS, ROOT, SCHEMAS, TOOLS, ToolsMissing, prepare
 
 OVERLAYS = ROOT / "k8s" / "overlays"
 RESTORE = ROOT / "k8s" / "restore"
@@ -93,6 +93,7 @@ def checks() -> Iterator[Check]:
         built, said = run(["kustomize", "build", str(folder)])
         yield f"{name}: kustomize builds it", built, said
         if built:
+            yield f"{name}: kubectl's kustomize builds the same", *same_by_kubectl(folder, said)
             systems[name] = System(load(said), parts_of(folder))
             yield f"{name}: kubeconform", *conform(said)
             texts[name] = said
@@ -113,6 +114,14 @@ def checks() -> Iterator[Check]:
     for script in sorted((ROOT / "k8s").rglob("*.sh")):
         yield f"{script.relative_to(ROOT)} is a shell script", *run(["sh", "-n", str(script)])
     yield from image_checks()
+
+
+def same_by_kubectl(folder: Path, expected: str) -> tuple[bool, str]:
+    """Whether the older kustomize in kubectl, by which people apply a folder, makes the same of it."""
+    built, said = run([KUBECTLS, "build", str(folder)])
+    if not built:
+        return False, next((line for line in said.splitlines() if line), "")
+    return said == expected, "it builds something else"
 
 
 def image_checks() -> Iterator[Check]:

@@ -1,6 +1,6 @@
 """What `make deploy-check` needs from elsewhere: the programs, and the schemas that manifests are checked against.
 
-Both come from Go modules, whose hashes are in `.ci/tools/go.sum` or below, and are kept in `var/`. Schemas are made of
+Both come from Go modules, whose hashes are in `.ci/tools/` or below, and are kept in `var/`. Schemas are made of
 what the projects publish: Kubernetes' OpenAPI document, and the CustomResourceDefinitions of Knative Serving and KEDA.
 """
 
@@ -20,6 +20,8 @@ BUILD_TIMEOUT = 900
 """Seconds for downloading and building."""
 
 PROGRAMS = ("cmd", "kustomize", "kubeconform", "kube-score")
+KUBECTLS = "kustomize-of-kubectl"
+"""The kustomize in kubectl 1.32, of `.ci/tools/kubectl.mod`: `kubectl apply -k` has it, and it is older than ours."""
 
 KUBERNETES = ("k8s.io/kubernetes", "v1.34.4", "h1:Yy6R4QB8C9kJPp25GFqEvX5XQwY5qzKeqD0Xx6oAcmk=")
 KNATIVE = ("knative.dev/serving", "v0.42.2", "h1:yKieg3MeNvpVz+4JJPbvmpee3v3LK3zO5h5HJBtzaNk=")
@@ -41,10 +43,13 @@ def prepare() -> None:
     Raises:
         ToolsMissing: Go is not there, or a module can't be had.
     """
-    pins = f"{Path(__file__).read_text()}{(ROOT / '.ci/tools/go.sum').read_text()}{_go('version')}"
-    if not all((TOOLS / name).exists() for name in PROGRAMS) or _stale(TOOLS, pins):
+    sums = "".join((ROOT / ".ci/tools" / name).read_text() for name in ("go.sum", "kubectl.sum"))
+    pins = f"{Path(__file__).read_text()}{sums}{_go('version')}"
+    if not all((TOOLS / name).exists() for name in (*PROGRAMS, KUBECTLS)) or _stale(TOOLS, pins):
         TOOLS.mkdir(parents=True, exist_ok=True)
-        _go("build", "-trimpath", "-ldflags=-s -w", "-o", f"{TOOLS}/", "tool")
+        build = ("build", "-trimpath", "-ldflags=-s -w")
+        _go(*build, "-o", f"{TOOLS}/", "tool")
+        _go(*build, "-modfile=kubectl.mod", "-o", f"{TOOLS / KUBECTLS}", "tool")
         _stamp(TOOLS, pins)
     if _stale(SCHEMAS, pins):
         SCHEMAS.mkdir(parents=True, exist_ok=True)
