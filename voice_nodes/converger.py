@@ -318,7 +318,8 @@ class Converger:
             if new_track or seek:
                 self._note_start(wanted, sought=sought)
         self._applied = wanted
-        self._fresh_play = None
+        if self._fresh_play == wanted.play:  # Else it was begun meanwhile, and is still to be heard.
+            self._fresh_play = None
 
     def _note_start(self, wanted: Wanted, *, sought: bool) -> None:
         playing = self._player.playing

@@ -117,6 +117,25 @@ async def test_what_was_started_just_now_is_heard_from_its_beginning(world: Worl
     assert (await world.next())[1][0].position_ms == 10_000
 
 
+async def test_what_is_started_while_another_thing_is_told_is_heard_from_its_beginning(world: World) -> None:
+    await playing(world, busy())
+    told = asyncio.Event()
+
+    async def slowly(guild: int, wanted: Wanted, **how: bool) -> None:
+        world._update(guild, wanted, **how)
+        await told.wait()
+
+    world.sound.update.side_effect = slowly
+    world.converger.show(busy(volume=30))
+    assert await world.names(1) == ["update"]
+    after = skipped(busy(volume=30))
+    world.converger.begins("next")
+    world.converger.show(after)
+    told.set()
+    wanted, new_track = (await world.next())[1]
+    assert (wanted.play, wanted.position_ms, new_track) == ("next", 0, True)
+
+
 async def test_who_is_silent_only_joins(world: World) -> None:
     world.converger.show(idle())
     assert await world.next() == ("join", HERE)
@@ -129,6 +148,12 @@ async def test_pause_and_volume_do_not_begin_the_track_again(world: World) -> No
     world.converger.show(busy(paused=False, volume=30))
     _, (wanted, new_track) = await world.next()
     assert (wanted.volume, new_track) == (30, False)
+
+
+def skipped(player: Player) -> Player:
+    """With the next track, of which the state says that it began 10 s ago."""
+    assert player.playing is not None
+    return msgspec.structs.replace(player, playing=msgspec.structs.replace(player.playing, play="next"))
 
 
 def sought(player: Player, position_ms: int) -> Player:
