@@ -89,6 +89,8 @@ class Reconciler:
         try:
             actual = await self._sound.fetch_actual(node)
             for guild in actual.keys() - node.players.keys():
+                if guild in node.players:  # It came while another one was destroyed.
+                    continue
                 ORPHANS.inc()
                 await self._sound.destroy_orphan(node, guild)
         except LavalinkAway as error:

@@ -86,6 +86,22 @@ async def test_players_that_nobody_wants_are_destroyed(world: World) -> None:
     world.converger.observe.assert_called_once()
 
 
+async def test_a_guild_that_comes_to_the_server_meanwhile_is_left_alone(world: World) -> None:
+    before = metric("tonearm_orphans_total")
+    world.sound.fetch_actual.return_value = {GUILD: PLAYING, ORPHAN: PLAYING, SEATED: PLAYING}
+    destroyed: list[int] = []
+
+    async def destroy(_: Any, guild: int) -> None:
+        """While one is destroyed, the other becomes ours."""
+        destroyed.append(guild)
+        world.node.players[ORPHAN + SEATED - guild] = object()
+
+    world.sound.destroy_orphan = AsyncMock(side_effect=destroy)
+    await world.reconciler.observe(world.node)
+    assert len(destroyed) == 1
+    assert metric("tonearm_orphans_total") == before + 1
+
+
 async def test_what_is_away_is_looked_at_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.sound.fetch_actual.side_effect = LavalinkAway("gone")
     await world.reconciler.observe(world.node)
