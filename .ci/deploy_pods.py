@@ -27,6 +27,12 @@ RUNS = {
 LEAVES_WITHIN = 5
 """Seconds after SIGTERM within which every process of ours is gone."""
 
+MAKES_PODS = frozenset(
+    {"pods", "pods/exec", "pods/ephemeralcontainers", "replicationcontrollers", "deployments", "replicasets"}
+    | {"statefulsets", "daemonsets", "jobs", "cronjobs", "services", "configurations"}
+)
+"""Resources by which one has something run, and so has it tell every Secret; the last two are Knative's."""
+
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -110,8 +116,7 @@ def without_tokens(system: System) -> Iterator[str]:
                 yield f"{subject['name']}, which is some pod's, has the Role {binding['roleRef']['name']}"
     for role in system.of_kind("Role", "ClusterRole"):
         for rule in role["rules"]:
-            if "*" in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]] or "secrets" in rule["resources"]:
-                yield f"the Role {name_of(role)} may do too much: {rule}"
+            yield from (f"the Role {name_of(role)} may {what}" for what in _too_much(rule))
 
 
 def of_the_right_image(system: System) -> Iterator[str]:
@@ -213,6 +218,13 @@ def _containers(system: System, *, lasting: bool = False) -> Iterator[tuple[Work
         if workload.lasting or not lasting:
             for container in workload.containers(init=not lasting):
                 yield workload, container
+
+
+def _too_much(rule: Object) -> Iterator[str]:
+    if "*" in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]] or "secrets" in rule["resources"]:
+        yield f"do too much: {rule}"
+    if {"create", "patch", "update"}.intersection(rule["verbs"]):
+        yield from (f"have a pod tell every Secret, by {each}" for each in sorted(MAKES_PODS & {*rule["resources"]}))
 
 
 def _pause(container: Object) -> int:
