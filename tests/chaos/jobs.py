@@ -26,8 +26,8 @@ from tests.chaos.plan import Job, Plan, tone_hz, tone_of
 from tests.chaos.report import Sheet
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import QUEUED, Script
+from tests.chaos.told import told
 from tests.chaos.tones import make_tone
-from tests.chaos.troubles import told
 from tonearm.child_logs import Log
 from tonearm.sentences import Sentence
 

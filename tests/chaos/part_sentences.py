@@ -17,8 +17,9 @@ from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import NO_ANSWER, QUEUED, Script
 from tests.chaos.stalls import Stalls
+from tests.chaos.told import DONE, UNKNOWN, told
 from tests.chaos.tones import LONG, LONG_HZ, SHORT, make_pair
-from tests.chaos.troubles import CLASSES, DEFERRED, DONE, FAILED, TROUBLES, UNKNOWN, Trouble, told
+from tests.chaos.troubles import CLASSES, DEFERRED, FAILED, TROUBLES, Trouble
 
 IN_TIME_MS = 2_500
 STALL_MS = 500.0

@@ -13,7 +13,7 @@ import aiohttp
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.rooms import Room
-from tests.chaos.troubles import DONE, UNKNOWN
+from tests.chaos.told import DONE, UNKNOWN
 
 QUEUED = 202
 NO_ANSWER = (OSError, aiohttp.ClientError, TimeoutError, ValueError)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from tests.chaos.cluster import API, AUDIO, VOICE, WORKER, Cluster
 from tests.chaos.faults import database_frozen, rest_trouble
 from tests.chaos.proxies import Mode
+from tests.chaos.told import DONE
 from tonearm.redis import keys
 from tonearm.sentences import Sentence
 
-DONE, DEFERRED, FAILED, UNKNOWN = "done", "deferred for good", "no answer", "not of the catalogue"
+DEFERRED, FAILED = "deferred for good", "no answer"
 DONE_LATER = "done once the trouble was over"
 
 CHANGING = ("play", "control", "button")
@@ -47,22 +47,6 @@ class Trouble:
         """Whether people may be told this."""
         allowed = self.allowed.get(kind, frozenset({DONE}))
         return outcome in allowed or (deferred and outcome == DONE and DONE_LATER in allowed)
-
-
-def told(text: str) -> str:
-    """The name of the sentence that a text is, or that it is an outcome."""
-    for name, pattern in _PATTERNS.items():
-        if pattern.fullmatch(text.strip()):
-            return name
-    return DONE if text.strip() else UNKNOWN
-
-
-def _pattern(sentence: Sentence) -> re.Pattern[str]:
-    parts = re.split(r"\{\w+\}", sentence.value)
-    return re.compile(".+".join(re.escape(part) for part in parts), re.DOTALL)
-
-
-_PATTERNS = {sentence.name: _pattern(sentence) for sentence in Sentence}
 
 
 # Redis

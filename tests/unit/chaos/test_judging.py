@@ -20,6 +20,8 @@ from tests.chaos.plan import Kind
 from tests.chaos.troubles import FAILED, TROUBLES
 from tonearm.sentences import Sentence
 
+SKIPPED = "⏭️ Skipped **tone0001**\nThe queue is at its end."
+
 
 def outcome(verdict: Verdict, missed: list[str] | None = None) -> Outcome:
     """Two jobs, one of them after a kill."""
@@ -73,7 +75,7 @@ def test_a_twin_that_was_busy_at_times_is_told_and_one_that_always_was_voids_the
 @pytest.mark.parametrize(
     ("status", "body", "done"),
     [
-        (200, {"type": 4, "data": {"components": [{"type": 10, "content": "Queued: tone."}]}}, True),
+        (200, {"type": 4, "data": {"components": [{"type": 10, "content": SKIPPED}]}}, True),
         (200, {"type": 4, "data": {"components": [{"type": 10, "content": str(Sentence.MEMORY_AWAY)}]}}, False),
         (200, {"type": 5}, False),
         (None, {}, False),

@@ -15,7 +15,8 @@ from tests.chaos.part import Part, Run
 from tests.chaos.processes import Processes
 from tests.chaos.proxies import Mode, Proxy
 from tests.chaos.report import RESULTS, Result, Row, Sheet
-from tests.chaos.troubles import DONE, TROUBLES, told
+from tests.chaos.told import DONE
+from tests.chaos.troubles import TROUBLES
 from tonearm.sentences import Sentence
 
 READY = 'import time; print(\'{"ready": true, "n": 1}\', flush=True)\nwhile True: time.sleep(0.05)'
@@ -127,16 +128,6 @@ async def test_a_proxy_tries_the_next_where_one_is_down() -> None:
         port = server.sockets[0].getsockname()[1]
         async with Proxy(lambda: [("127.0.0.1", 1), ("127.0.0.1", port)]) as proxy:
             assert [await say(proxy) for _ in range(4)] == [b"hello\n"] * 4
-
-
-@pytest.mark.parametrize("sentence", Sentence)
-def test_every_sentence_is_recognized(sentence: Sentence) -> None:
-    class Filled(dict[str, str]):
-        def __missing__(self, key: str) -> str:
-            return "17"
-
-    assert told(sentence.value.format_map(Filled())) == sentence.name
-    assert told("### 440 Hz\nTonearm · 0:10") == DONE
 
 
 def test_every_trouble_allows_only_what_it_names() -> None:
