@@ -82,7 +82,9 @@ class Outbox:
     owner.
 
     ``token`` gives the shard's fencing token, ``clock`` Redis' time in ms. ``until_held`` is awaited before every call
-    of Discord and every write; it raises :class:`~tonearm.errors.LeaseLost` when the shard is another's.
+    of Discord and every write; it raises :class:`~tonearm.errors.LeaseLost` when the shard is another's. A call can
+    wait for long before it is sent, so ``rest`` has to look at the lease, too, before each attempt
+    (:meth:`~tonearm.discord.rest.RestClient.checked`).
     """
 
     def __init__(
@@ -149,7 +151,8 @@ class Outbox:
 
         Raises:
             DiscordAway: Discord doesn't answer; the answer is still owed.
-            LeaseLost: the shard is another's, who delivers it.
+            LeaseLost: the shard is another's, who delivers it; or the lease ran out before Discord was asked, and the
+                answer is still owed.
             RedisError: it arrived, but Redis has been away too long to hear of it; it will be delivered once more.
         """
         with traces.span("answer", Kind.CLIENT, parent=owed.reply.trace, job=owed.job) as span:
@@ -201,8 +204,9 @@ class Outbox:
     async def _attend(self, owed: Owed) -> None:
         try:
             await self.deliver(owed)
-        except LeaseLost:
-            raise
+        except LeaseLost as lost:
+            await self._until_held()
+            await self._postpone(owed, str(lost))
         except DiscordAway as error:
             await self._postpone(owed, error.detail)
         except FAILURES as error:
@@ -229,8 +233,14 @@ class Outbox:
     async def _confirm(self, owed: Owed) -> None:
         for wait in (*self._patience, None):
             await self._until_held()
+            token = self._token()
             try:
-                return await answers.confirm(self._redis, self._shard, owed.job, self._token())
+                return await answers.confirm(self._redis, self._shard, owed.job, token)
+            except LeaseLost:
+                # Taken again since, it is still ours; and what has arrived is not to be sent once more.
+                await self._until_held()
+                if wait is None or self._token() == token:
+                    raise
             except FAILURES:
                 if wait is None:
                     raise

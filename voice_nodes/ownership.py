@@ -88,7 +88,7 @@ class Ownership:
         )
         self._outbox = Outbox(
             node.redis,
-            node.rest,
+            node.rest.checked(lease.check),
             shard,
             token=lambda: lease.token,
             clock=lease.now_ms,

@@ -20,8 +20,8 @@ from tests.support.metrics import counts, value
 from tests.support.twin import running_twin
 from tests.support.voice_nodes import Called, hand_over, running
 from tonearm.cache import TermsCache
-from tonearm.discord.rest import RestClient
-from tonearm.jobs.job import Job
+from tonearm.discord.rest import ORIGINAL, RestClient, _Call, _Met
+from tonearm.jobs.job import Job, Reply
 from tonearm.music.actions import Stop
 from tonearm.redis import keys, sessions
 from tonearm.redis.client import Client, connect
@@ -149,6 +149,33 @@ async def test_a_broken_guild_stops_no_other(world: World, caplog: pytest.LogCap
         await world.do(int(world.guild.id), "a:1")
         assert owned.ready.is_set()
     assert "A part of the shard broke" in caplog.text
+
+
+async def test_an_answer_is_not_brought_to_discord_while_the_lease_has_run_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = RestClient._attempt
+    attempts: list[bool] = []
+    again = asyncio.Event()
+    async with world.ready() as owned:
+        assert owned._ownership is not None
+        lease = owned._ownership._lease
+
+        async def attempt_or_fail(self: RestClient, call: _Call, left: float) -> _Met:
+            if call.route != ORIGINAL:
+                return await attempt(self, call, left)
+            attempts.append(lease.held())
+            if len(attempts) == 1:
+                lease._end = 0.0  # until it is renewed
+            else:
+                again.set()
+            return _Met(503)
+
+        monkeypatch.setattr(RestClient, "_attempt", attempt_or_fail)
+        reply = Reply(5, "token", "reply:x", False)
+        await hand_over(world.redis, Job("a:1", int(world.guild.id), 42, 21, Stop(), 60_000, reply))
+        await asyncio.wait_for(again.wait(), 10)
+    assert all(attempts)
 
 
 @pytest.mark.parametrize("broken", ["gateway", "guild"])

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from aiohttp import web
 
 from tests.support.outbox.world import SHARD, World, next_of, running, shows
+from tests.support.voice_nodes import Tenured
 from tonearm import outbox as outboxes
 from tonearm.errors import DiscordAway, LeaseLost
-from tonearm.redis import answers, guilds, keys
+from tonearm.redis import answers, guilds, keys, lease
 from tonearm.redis.answers import Owed
 
 
@@ -243,6 +245,83 @@ async def test_a_lease_that_ran_out_is_waited_for(world: World) -> None:
         held.set()
         assert await next_of(world.confirmed) == owed.job
     assert shows(world.seen(owed).original)
+
+
+class RunningOut(Tenured):
+    """A lease that runs out while Discord asks the outbox to wait before its follow-up."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.stopped = asyncio.Event()
+        """Set when a call was stopped by it."""
+        self._world = world
+        world.client = world.client.checked(self.check)
+        world.api.faults.extend([self._let_pass, self._ask_to_wait])
+
+    def check(self) -> None:
+        try:
+            super().check()
+        except LeaseLost:
+            self.stopped.set()
+            raise
+
+    async def _let_pass(self, _request: web.Request) -> None:
+        """It is the deletion of the original."""
+
+    async def _ask_to_wait(self, request: web.Request) -> web.StreamResponse | None:
+        self.run_out()
+        return await self._world.api.status(429, {"retry_after": 0.05})(request)
+
+
+async def test_an_answer_is_followed_up_once_when_the_lease_ran_out_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outboxes, "BACKOFF_MS", (10,))
+    owed = await world.owe(answer_private=True)
+    held = RunningOut(world)
+    outbox = world.outbox(until_held=held.until_held)
+    outbox.notify(owed.job)
+    async with running(outbox.run()):
+        await asyncio.wait_for(held.stopped.wait(), 5)
+        assert len(world.api.requests) == 2
+        assert await world.is_owed(owed)
+        await held.settle()
+        assert await next_of(world.confirmed) == owed.job
+    assert len(world.seen(owed).follow_ups) == 1
+
+
+async def test_an_answer_is_left_to_the_next_when_the_lease_was_lost_before_its_follow_up(world: World) -> None:
+    owed = await world.owe(answer_private=True)
+    held = RunningOut(world)
+    outbox = world.outbox(until_held=held.until_held)
+    outbox.notify(owed.job)
+    async with running(outbox.run()) as task:
+        await asyncio.wait_for(held.stopped.wait(), 5)
+        await held.settle(gone=True)
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await asyncio.wait_for(task, 5)
+    assert caught.group_contains(LeaseLost)
+    assert world.seen(owed).follow_ups == []
+    assert await world.is_owed(owed)
+
+
+async def test_what_arrived_while_the_lease_was_taken_again_is_not_sent_twice(world: World) -> None:
+    owed = await world.owe(answer_private=True)
+    await world.redis.delete(keys.lease(SHARD))
+    token = await lease.retake(world.redis, SHARD, "me", world.token)
+    assert token is not None
+    waits = 0
+
+    async def until_held() -> None:
+        nonlocal waits
+        if world.seen(owed).follow_ups:
+            waits += 1
+            if waits == 2:  # The first time it is not known yet.
+                world.token = token
+
+    assert await world.outbox(until_held=until_held).deliver(owed) == "followed_up"
+    assert not await world.is_owed(owed)
+    assert len(world.seen(owed).follow_ups) == 1
 
 
 async def test_the_end_of_the_task_ends_all_its_deliveries(world: World) -> None:
