@@ -35,6 +35,8 @@ ON_AWS = {"secrets", "secrets_refresh"}
 STORES = {"valkey", "postgres"}
 WORLD = {"https"}
 """Services that the world may reach."""
+BY_FILE = {"https": ["NET_BIND_SERVICE"]}
+"""Capabilities that the file of a service's program has. Where nobody can have them, the kernel does not run it."""
 TIMEOUT = 60
 """Seconds that one tool may take."""
 
@@ -110,8 +112,11 @@ def unlocked(model: Model) -> Iterator[str]:
         helper = service.get("cap_add") == ["CHOWN"] and service.get("network_mode") == "none"
         if not service.get("read_only"):
             yield f"{name} may write to its file system"
-        if service.get("cap_drop") != ["ALL"] or (service.get("cap_add") and not helper):
+        given, wanted = service.get("cap_add") or [], BY_FILE.get(name, [])
+        if service.get("cap_drop") != ["ALL"] or (given != wanted and given and not helper):
             yield f"{name} has capabilities"
+        if wanted and not given:
+            yield f"{name} cannot be run: its program asks for {wanted}"
         if "no-new-privileges:true" not in service.get("security_opt", []):
             yield f"{name} may gain privileges"
         if service.get("privileged") or service.get("network_mode") not in (None, "none"):

@@ -33,6 +33,7 @@ def model() -> dict[str, Any]:
             "environment": password,
         },
         "valkey": {"image": "valkey:8", "user": "999", "networks": {"stores": None}},
+        "https": {"image": "caddy:2", "user": "10001", "cap_add": ["NET_BIND_SERVICE"]},
     }
     return {
         "services": tonearm | {name: lasting | {"healthcheck": {}} | each for name, each in others.items()},
@@ -54,6 +55,9 @@ def test_a_world_in_which_all_is_well(model: dict[str, Any]) -> None:
         ("api", {"read_only": False}, "api may write to its file system"),
         ("api", {"cap_drop": []}, "api has capabilities"),
         ("api", {"cap_add": ["CHOWN"]}, "api has capabilities"),
+        ("api", {"cap_add": ["NET_BIND_SERVICE"]}, "api has capabilities"),
+        ("https", {"cap_add": ["NET_BIND_SERVICE", "SYS_ADMIN"]}, "https has capabilities"),
+        ("https", {"cap_add": None}, "https cannot be run: its program asks for ['NET_BIND_SERVICE']"),
         ("api", {"security_opt": []}, "api may gain privileges"),
         ("api", {"network_mode": "host"}, "api has the host's network or devices"),
         ("lavalink", {"user": "0:0"}, "lavalink does not say which number it runs as"),
