@@ -207,6 +207,12 @@ def keeping_what_they_are_told(system: System) -> Iterator[str]:
         for line in ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"):
             if line not in config.splitlines():
                 yield f"redis.conf does not say {line!r}"
+    server = system.find("StatefulSet", "redis")
+    if server is not None and "redis-cluster" in system.parts:
+        # Decision record 11: the default is yes.
+        told = " ".join(server["spec"]["template"]["spec"]["containers"][0]["args"])
+        if "--cluster-require-full-coverage no" not in told:
+            yield "Redis' members are not told --cluster-require-full-coverage no"
     database = system.find("StatefulSet", "postgres")
     if database is not None:
         wanted = f"max_connections={system.settings().get('TONEARM_DATABASE_MAX_CONNECTIONS')}"

@@ -12,7 +12,7 @@ import deploy_wiring
 import pytest
 from deploy_manifests import Object, System, load, selects
 
-from tests.support.broken_manifests import BROKEN, Break, Rule
+from tests.support.broken_manifests import BROKEN, Break, Rule, container
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ROOT / "k8s" / "base"
@@ -78,6 +78,14 @@ def test_keda_asks_for_what_is_there(file: str, word: str, instead: str, said: s
     assert list(deploy_wiring.asking_for_what_is_there(System(load(text)))) == []
     broken = System(load(text.replace(word, instead)))
     assert said in "\n".join(deploy_wiring.asking_for_what_is_there(broken))
+
+
+def test_members_of_a_cluster_serve_what_they_have(system: System) -> None:
+    cluster = System(system.objects, frozenset({"redis-cluster"}))
+    rule = deploy_wiring.keeping_what_they_are_told
+    assert list(rule(cluster)) == ["Redis' members are not told --cluster-require-full-coverage no"]
+    container(cluster, "redis")["args"] += ["--cluster-require-full-coverage", "no"]
+    assert list(rule(cluster)) == []
 
 
 def test_what_a_component_changes_is_intended_with_it_only() -> None:
