@@ -7,14 +7,14 @@ import contextlib
 import itertools
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from playground.twin.client import TwinError
 from playground.twin.seen import Reply
-from playground.twin.voice.counting import Report
+from playground.twin.voice.counting import LATE_NS, Report
 from tests.chaos.cluster import VOICE, Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
@@ -41,6 +41,10 @@ CONTROL_SECONDS = {ASKED: 3.0, KILLED: 10.0, ROLLED: 3.0}
 REPEATS = {ASKED: 2, KILLED: 2, ROLLED: 1}
 LONG_REPEATS = 20
 TRIES = 3
+"""So often a repetition is made that the machine's own stalls may have made late; then it is missing."""
+GAP_MS = LATE_NS / 1e6
+BREAKS_OFF = (TimeoutError, AssertionError, TwinError)
+"""What ends one repetition, and not the run: somebody did not answer, or did not hear what was waited for."""
 
 ASSUMPTION = (
     "Measured against our model of Discord: that a gateway session and its voice state outlive the socket for the "
@@ -50,8 +54,12 @@ ASSUMPTION = (
 
 @dataclass
 class Measured:
-    """All repetitions of one kind. Times in s, gaps in ms."""
+    """All repetitions of one kind, where control must be back after ``limit`` seconds. Times in s, gaps in ms.
 
+    ``times`` counts those that were judged; the others were made again.
+    """
+
+    limit: float = CONTROL_WITHIN
     times: int = 0
     broken: int = 0
     lost: int = 0
@@ -59,31 +67,34 @@ class Measured:
     largest_gap_ms: float = 0.0
     void: int = 0
     details: list[str] = field(default_factory=list)
-    stalled: int = 0
-    """Repetitions that were late on a machine that stood still: made again, and not judged by the clock."""
-    stall_ms: float = 0.0
-    stalled_controls: list[float] = field(default_factory=list)
+    unjudged: list[tuple[float, float, float]] = field(default_factory=list)
+    """Control, gap and stall (ms) of those that were late by no more than the machine stood still."""
+    broken_off: list[str] = field(default_factory=list)
 
-    def add(self, reports: list[Report], controls: Sequence[float] = ()) -> None:
-        """One repetition, as each guild heard it."""
-        self.times += 1
-        self.controls += controls
+    def take(self, reports: list[Report], controls: Sequence[float], stall_ms: float) -> bool:
+        """One repetition, as each guild heard it, while the machine stood still for so long at most.
+
+        Whether it is judged. It is not where it was late by no more than the stall: nobody can tell whose delay that
+        is. What was lost is lost all the same.
+        """
+        gap_ms, control = max(each.largest_gap_ms for each in reports), max(controls, default=0.0)
+        late_ms = max(gap_ms - GAP_MS, (control - self.limit) * 1000)
+        judged = late_ms <= 0 or stall_ms <= STALL_MS or late_ms > stall_ms
+        if judged:
+            self.times += 1
+            self.controls += controls
+            self.largest_gap_ms = max(self.largest_gap_ms, gap_ms)
+        else:
+            self.unjudged.append((control, gap_ms, stall_ms))
+            reports = [msgspec.structs.replace(report, late_gaps=0, largest_gap_ms=0.0) for report in reports]
         for report in reports:
             self.lost += report.lost
-            self.largest_gap_ms = max(self.largest_gap_ms, report.largest_gap_ms)
             if report.socket_drops:
                 self.void += 1
             elif not report.unbroken:
                 self.broken += 1
                 self.details.append(_holes(report))
-
-    def add_stalled(self, reports: list[Report], controls: Sequence[float], stall_ms: float) -> None:
-        """One that says nothing by the clock; what was lost is lost all the same, and control that never came back."""
-        never = [each for each in controls if each >= CONTROL_WITHIN]
-        self.add([msgspec.structs.replace(report, late_gaps=0, largest_gap_ms=0.0) for report in reports], never)
-        self.stalled += 1
-        self.stall_ms = max(self.stall_ms, stall_ms)
-        self.stalled_controls += controls
+        return judged
 
 
 async def run(asked: Run) -> Result:
@@ -93,7 +104,7 @@ async def run(asked: Run) -> Result:
     with Stalls() as stalls:
         async with Cluster(asked.folder, folder, Shape(shards=SHARDS), asked.log) as cluster:
             measured, quiet, complaints = await _measure(cluster, stalls, asked)
-    result = judge(measured, quiet)
+    result = judge(measured, quiet, _planned(asked))
     result.missed += complaints
     return result
 
@@ -102,12 +113,20 @@ async def _measure(cluster: Cluster, stalls: Stalls, asked: Run) -> tuple[dict[s
     handover = HandOver(cluster, stalls)
     await handover.begin()
     quiet = await handover.quiet()
-    measured = {kind: Measured() for kind in REPEATS}
-    for kind, found in measured.items():
-        for number in range(LONG_REPEATS if asked.long else REPEATS[kind]):
+    measured = {kind: Measured(limit) for kind, limit in CONTROL_SECONDS.items()}
+    for kind, times in _planned(asked).items():
+        for number in range(times):
             asked.log("chaos", f"--- {kind}, {number + 1}")
-            await handover.repeat(kind, number, found)
+            try:
+                await handover.repeat(kind, number, measured[kind])
+            except BREAKS_OFF as error:
+                measured[kind].broken_off.append(f"{number + 1}: {error!r}")
+                await handover.begin_anew()
     return measured, quiet, await cluster.complaints()
+
+
+def _planned(asked: Run) -> dict[str, int]:
+    return {kind: LONG_REPEATS if asked.long else times for kind, times in REPEATS.items()}
 
 
 class HandOver:
@@ -128,6 +147,15 @@ class HandOver:
         self._probes = await open_rooms(twin, SHARDS, SHARDS, PEOPLE)
         await self._play()
 
+    async def begin_anew(self) -> None:
+        """After a repetition that broke off, the next one finds everything as it should be.
+
+        Raises:
+            TimeoutError: nothing can be done.
+        """
+        await self._cluster.wait_owned()
+        await self._play()
+
     async def _play(self) -> None:
         everybody = [*self._rooms, *self._probes]
         await asyncio.gather(*(room.ask("play", query=LONG, where="now") for room in everybody))
@@ -139,31 +167,23 @@ class HandOver:
         found = Measured()
         await self._mark()
         await asyncio.sleep(QUIET_SECONDS)
-        found.add(await self._reports())
+        found.take(await self._reports(), (), 0.0)
         return found
 
     async def repeat(self, kind: str, number: int, found: Measured) -> None:
-        """One repetition; made again where it was late on a machine that stood still."""
+        """One repetition; made again where it was late by no more than the machine stood still."""
         for _ in range(TRIES):
             self._stalls.mark()
             controls, reports = await self._once(kind, number)
-            stall_ms = self._stalls.worst_ms
-            late = max(controls, default=0.0) > CONTROL_SECONDS[kind] or any(report.late_gaps for report in reports)
-            if not late or stall_ms <= STALL_MS:
-                found.add(reports, controls)
+            if found.take(reports, controls, self._stalls.worst_ms):
                 return
-            found.add_stalled(reports, controls, stall_ms)
 
     async def _once(self, kind: str, number: int) -> tuple[list[float], list[Report]]:
         """Seconds until there was control, of each that went, and what was heard."""
         processes = self._cluster.processes
         if time.monotonic() - self._begun > REFRESH_SECONDS:
             await self._play()
-        if kind == ROLLED:
-            victims = processes.names(VOICE)
-        else:
-            owner = await self._cluster.owner(number % SHARDS)
-            victims = [owner] if owner is not None else []
+        victims = processes.names(VOICE) if kind == ROLLED else [await self._holder(number % SHARDS)]
         await self._mark()
         sig = signal.SIGKILL if kind == KILLED else signal.SIGTERM
         controls = [await self._replace(victim, sig) for victim in victims]
@@ -171,6 +191,12 @@ class HandOver:
         reports = await self._reports()
         await self._cluster.wait_owned()
         return controls, reports
+
+    async def _holder(self, shard: int) -> str:
+        async with asyncio.timeout(CONTROL_WITHIN):
+            while (name := await self._cluster.owner(shard)) is None:  # noqa: ASYNC110 - Redis has no event for it
+                await asyncio.sleep(PROBE_EVERY)
+        return name
 
     async def _replace(self, victim: str, sig: signal.Signals) -> float:
         """Send the signal; seconds until there is control on each shard that the victim had."""
@@ -227,33 +253,56 @@ def _holes(report: Report) -> str:
     return f"guild {report.guild_id}: {counts}; largest gap {report.largest_gap_ms:.0f} ms"
 
 
-def judge(measured: dict[str, Measured], quiet: Measured) -> Result:
-    """The table, and what it means."""
+def judge(measured: dict[str, Measured], quiet: Measured, planned: Mapping[str, int]) -> Result:
+    """The table, and what it means. So many repetitions of each kind must have been judged as were planned."""
     result = Result("handover", lines=[ASSUMPTION])
     sheet = Sheet(
         f"A voice node goes; {GUILDS} guilds listen",
-        ("voice node", "times", "control back, longest (s)", "packets lost", "guilds with a hole", "largest gap (ms)"),
+        (
+            "voice node",
+            "judged",
+            "made again",
+            "control back, longest (s)",
+            "packets lost",
+            "guilds with a hole",
+            "largest gap (ms)",
+        ),
     )
     sheet.rows.append(
-        Row(("(nothing happens)", quiet.times, "", quiet.lost, quiet.broken, f"{quiet.largest_gap_ms:.0f}"))
+        Row(("(nothing happens)", quiet.times, "", "", quiet.lost, quiet.broken, f"{quiet.largest_gap_ms:.0f}"))
     )
     for kind, found in measured.items():
-        longest = max(found.controls, default=0.0)
-        good = not found.lost and not found.broken and not found.void and longest <= CONTROL_SECONDS[kind]
-        cells = (kind, found.times, f"{longest:.2f}", found.lost, found.broken, f"{found.largest_gap_ms:.0f}")
-        sheet.rows.append(Row(cells, good))
-        if found.lost or found.broken:
-            result.missed.append(f"{kind}: {found.lost} packets lost, {found.broken} guilds heard a hole")
-            result.missed += [f"   {each}" for each in found.details[:5]]
-        if found.void:
-            result.missed.append(f"{kind}: the kernel dropped datagrams, so the run is void")
-        if longest > CONTROL_SECONDS[kind]:
-            result.missed.append(f"{kind}: control back after {longest:.2f} s, not {CONTROL_SECONDS[kind]:g} s")
-        if found.stalled:
+        missed = _missed(kind, found, planned[kind])
+        counts = (found.times, len(found.unjudged))
+        longest = f"{max(found.controls):.2f}" if found.controls else "never judged"
+        cells = (kind, *counts, longest, found.lost, found.broken, f"{found.largest_gap_ms:.0f}")
+        sheet.rows.append(Row(cells, not missed))
+        result.missed += missed
+        if found.unjudged:
+            control, gap_ms, stall_ms = (max(figures) for figures in zip(*found.unjudged, strict=True))
             result.lines.append(
-                f"{kind}: {found.stalled} of {found.times} not judged by the clock, as this machine stood still for up "
-                f"to {found.stall_ms:.0f} ms: control back after {max(found.stalled_controls, default=0.0):.2f} s"
+                f"{kind}: {len(found.unjudged)} made again: control back after {control:.2f} s, gap "
+                f"{gap_ms:.0f} ms at worst, beyond the limit by no more than this machine stood still for: it stood "
+                f"still for up to {stall_ms:.0f} ms"
             )
-        result.figures[kind] = {"controls_s": [round(each, 3) for each in found.controls], "holes": found.details}
+        result.figures[kind] = {
+            "controls_s": [round(each, 3) for each in found.controls],
+            "holes": found.details,
+            "unjudged": found.unjudged,
+        }
     result.sheets.append(sheet)
     return result
+
+
+def _missed(kind: str, found: Measured, planned: int) -> list[str]:
+    missed = [f"{kind}: repetition {each}" for each in found.broken_off]
+    if found.times < planned:
+        missed.append(f"{kind}: only {found.times} of {planned} repetitions could be judged")
+    if found.lost or found.broken:
+        missed.append(f"{kind}: {found.lost} packets lost, {found.broken} guilds heard a hole")
+        missed += [f"   {each}" for each in found.details[:5]]
+    if found.void:
+        missed.append(f"{kind}: the kernel dropped datagrams, so the run is void")
+    if (longest := max(found.controls, default=0.0)) > found.limit:
+        missed.append(f"{kind}: control back after {longest:.2f} s, not {found.limit:g} s")
+    return missed

@@ -14,7 +14,7 @@ from tests.chaos import part_failover, part_handover, part_jobs, part_sentences
 from tests.chaos.checker import DONE, Sent, Verdict
 from tests.chaos.jobs import Outcome, Watch, shows_done
 from tests.chaos.part_failover import Heard
-from tests.chaos.part_handover import ASKED, KILLED, Measured
+from tests.chaos.part_handover import ASKED, CONTROL_SECONDS, KILLED, Measured
 from tests.chaos.part_sentences import Asked
 from tests.chaos.plan import Kind
 from tests.chaos.troubles import FAILED, TROUBLES
@@ -94,45 +94,84 @@ def report(**changes: Any) -> Report:
     return msgspec.structs.replace(counter.report(1_000_000_000), **changes)
 
 
-def measured(*reports: Report, control: float = 1.0) -> dict[str, Measured]:
-    found = Measured(controls=[control])
-    found.add(list(reports))
+ONCE = {ASKED: 1}
+
+
+def measured(*reports: Report, control: float = 1.0, stall_ms: float = 0.0) -> dict[str, Measured]:
+    found = Measured(CONTROL_SECONDS[ASKED])
+    found.take(list(reports), [control], stall_ms)
     return {ASKED: found}
 
 
 def test_music_without_a_hole_and_control_in_time_is_kept() -> None:
-    assert part_handover.judge(measured(report(), report()), Measured()).good
+    assert part_handover.judge(measured(report(), report()), Measured(), ONCE).good
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lost": 1}, {"step_errors": 1}, {"silence_runs": 1}, {"late_gaps": 1}, {"breaks": 1}, {"socket_drops": 1}],
+    [
+        {"lost": 1},
+        {"step_errors": 1},
+        {"silence_runs": 1},
+        {"late_gaps": 1, "largest_gap_ms": 201.0},
+        {"breaks": 1},
+        {"socket_drops": 1},
+    ],
 )
-def test_a_hole_is_missed(changes: dict[str, int]) -> None:
-    assert not part_handover.judge(measured(report(), report(**changes)), Measured()).good
+def test_a_hole_is_missed(changes: dict[str, Any]) -> None:
+    assert not part_handover.judge(measured(report(), report(**changes)), Measured(), ONCE).good
 
 
-def test_what_is_late_on_a_machine_that_stood_still_is_told_and_what_is_lost_is_missed() -> None:
-    found = Measured()
-    found.add_stalled([report(late_gaps=1, largest_gap_ms=300.0)], [4.0], 150.0)
-    result = part_handover.judge({ASKED: found}, Measured())
+@pytest.mark.parametrize(
+    ("control", "gap_ms", "stall_ms"), [(3.1, 20.0, 150.0), (1.0, 349.0, 150.0), (3.149, 349.0, 150.0)]
+)
+def test_what_is_late_by_no_more_than_the_machine_stood_still_is_made_again(
+    control: float, gap_ms: float, stall_ms: float
+) -> None:
+    found = Measured(CONTROL_SECONDS[ASKED])
+    late = report(late_gaps=int(gap_ms > 200), largest_gap_ms=gap_ms)
+    assert not found.take([late], [control], stall_ms)
+    assert not part_handover.judge({ASKED: found}, Measured(), ONCE).good, "nothing was judged"
+    assert found.take([report()], [1.0], 0.0)
+    result = part_handover.judge({ASKED: found}, Measured(), ONCE)
     assert result.good
-    assert "1 of 1 not judged by the clock, as this machine stood still for up to 150 ms" in result.lines[-1]
-    assert "control back after 4.00 s" in result.lines[-1]
-    found.add_stalled([report(lost=1)], [4.0], 150.0)
-    assert not part_handover.judge({ASKED: found}, Measured()).good
+    assert result.sheets[0].rows[1].cells[1:3] == (1, 1)
+    assert f"1 made again: control back after {control:.2f} s, gap {gap_ms:.0f} ms" in result.lines[-1]
+    assert f"stood still for up to {stall_ms:.0f} ms" in result.lines[-1]
 
 
-def test_no_machine_that_stood_still_excuses_control_that_never_comes_back() -> None:
-    found = Measured()
-    found.add_stalled([report()], [1.0, part_handover.CONTROL_WITHIN], 150.0)
-    assert not part_handover.judge({ASKED: found}, Measured()).good
+@pytest.mark.parametrize(("control", "gap_ms"), [(29.9, 20.0), (1.0, 9_000.0), (3.2, 20.0), (1.0, 310.0)])
+def test_no_stall_excuses_more_than_its_own_length(control: float, gap_ms: float) -> None:
+    found = Measured(CONTROL_SECONDS[ASKED])
+    assert found.take([report(late_gaps=int(gap_ms > 200), largest_gap_ms=gap_ms)], [control], 101.0)
+    result = part_handover.judge({ASKED: found}, Measured(), ONCE)
+    assert not result.good
+    assert result.sheets[0].rows[1].cells[1] == 1
+
+
+def test_what_is_lost_on_a_machine_that_stood_still_is_lost_all_the_same() -> None:
+    found = Measured(CONTROL_SECONDS[ASKED])
+    found.take([report(lost=1)], [3.1], 150.0)
+    found.take([report()], [1.0], 0.0)
+    assert not part_handover.judge({ASKED: found}, Measured(), ONCE).good
+
+
+def test_as_many_must_be_judged_as_were_planned() -> None:
+    result = part_handover.judge(measured(report()), Measured(), {ASKED: 20})
+    assert result.missed == [f"{ASKED}: only 1 of 20 repetitions could be judged"]
+
+
+def test_a_repetition_that_broke_off_is_missed() -> None:
+    found = measured(report())
+    found[ASKED].broken_off.append("TimeoutError('voice-1 was not ready')")
+    assert not part_handover.judge(found, Measured(), ONCE).good
 
 
 def test_control_that_is_late_is_missed() -> None:
-    assert not part_handover.judge(measured(report(), control=3.1), Measured()).good
-    killed = {KILLED: measured(report(), control=9.0)[ASKED]}
-    assert part_handover.judge(killed, Measured()).good
+    assert not part_handover.judge(measured(report(), control=3.1), Measured(), ONCE).good
+    killed = Measured(CONTROL_SECONDS[KILLED])
+    killed.take([report()], [9.0], 0.0)
+    assert part_handover.judge({KILLED: killed}, Measured(), {KILLED: 1}).good
 
 
 @pytest.mark.parametrize(
