@@ -310,13 +310,14 @@ class Gateway(discord.Client):
 
         Raises:
             DiscordAway: the gateway is not connected, or does not take it in time.
-            LeaseLost: the lease has run out.
+            LeaseLost: the lease has run out, maybe while discord.py waited for its turn to send.
         """
         self._lease.check()
         try:
-            async with asyncio.timeout(SEND_TIMEOUT):
+            async with asyncio.timeout(min(SEND_TIMEOUT, self._lease.remaining())):
                 await guild.change_voice_state(channel=channel, self_deaf=channel is not None)
         except (TimeoutError, AttributeError, ConnectionError, aiohttp.ClientError) as error:
+            self._lease.check()
             raise DiscordAway(f"op 4: {error!r}") from None
 
     # Events, by discord.py's names.
@@ -377,8 +378,7 @@ class Gateway(discord.Client):
         self._servers.session_away(event.node)
 
     async def on_wavelink_player_update(self, event: wavelink.PlayerUpdateEventPayload) -> None:
-        guild = _guild_of(event.player)
-        if guild is not None and event.player is not None:
+        if (guild := _guild_of(event.player)) is not None:
             report = Report(event.position, event.connected, event.ping)
             self._servers.player_reported(event.player.node, guild, report)
 

@@ -55,6 +55,9 @@ class Tenure(Protocol):
     def check(self) -> None:
         """See :meth:`Lease.check`."""
 
+    def remaining(self) -> float:
+        """See :meth:`Lease.remaining`."""
+
     async def until_held(self) -> None:
         """See :meth:`Lease.until_held`."""
 

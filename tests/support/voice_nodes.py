@@ -35,6 +35,8 @@ class Tenured:
     def __init__(self) -> None:
         self.waits = asyncio.Event()
         """Set when somebody waits for it."""
+        self.left = 60.0
+        """Seconds for which it may be acted on, while it is held."""
         self._changed = asyncio.Condition()
         self._out = False
         self._gone = False
@@ -42,6 +44,9 @@ class Tenured:
     def check(self) -> None:
         if self._out or self._gone:
             raise LeaseLost("run out")
+
+    def remaining(self) -> float:
+        return 0.0 if self._out or self._gone else self.left
 
     async def until_held(self) -> None:
         async with self._changed:

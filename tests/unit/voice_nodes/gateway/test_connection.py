@@ -123,6 +123,28 @@ async def test_without_the_lease_no_voice_state_is_sent(place: Place) -> None:
     assert await place.guild.bot_voice_state() is None
 
 
+@pytest.mark.parametrize("out", [True, False])
+async def test_no_voice_state_waits_for_its_turn_beyond_the_lease(
+    place: Place, monkeypatch: pytest.MonkeyPatch, out: bool
+) -> None:
+    waits = asyncio.Event()
+
+    async def block() -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(place.gateway.ws._rate_limiter, "block", block)
+    monkeypatch.setattr(module, "SEND_TIMEOUT", 60.0)
+    place.lease.left = 0.1
+    guild = place.gateway.find_guild(int(place.guild.id))
+    async with running(place.gateway.send_voice_state(guild, None)) as sending:
+        await asyncio.wait_for(waits.wait(), 5)
+        if out:
+            place.lease.run_out()
+        with pytest.raises(LeaseLost if out else DiscordAway):
+            await asyncio.wait_for(sending, 5)
+
+
 async def test_a_wrong_token_is_a_sentence(aimed: Any) -> None:
     gateway = make()
     with pytest.raises(SettingsError, match="TONEARM_DISCORD_BOT_TOKEN is refused"):
