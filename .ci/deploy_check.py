@@ -45,6 +45,7 @@ RULES: dict[str, Callable[[System], Iterator[str]]] = {
     "autoscalers fit what they scale": deploy_wiring.scaled,
     "KEDA asks for what is there": deploy_wiring.asking_for_what_is_there,
     "every variable is a setting, and goes where it is needed": deploy_wiring.told_what_they_need,
+    "a provider's stores can be trusted by all that use them": deploy_wiring.trusting_their_stores,
     "no secret outside of Secrets": deploy_wiring.without_secrets,
     "the example has every secret": deploy_wiring.secrets_in_the_example,
     "all is in the restricted namespace": deploy_wiring.in_their_place,

@@ -203,7 +203,8 @@ def with_their_volumes(system: System) -> Iterator[str]:
                 if mount["name"] not in volumes.keys() | claims:
                     yield f"{workload.name}/{container['name']} mounts {mount['name']}, which is no volume"
         for name, volume in volumes.items():
-            config = volume.get("configMap", {}).get("name")
+            told = volume.get("configMap", {})
+            config = None if told.get("optional") else told.get("name")
             if config and system.find("ConfigMap", config) is None:
                 yield f"{workload.name}'s volume {name} is of a ConfigMap {config} that is not there"
 

@@ -48,6 +48,12 @@ DECLARED = {settings.PREFIX + each.name.upper(): each for each in settings.DECLA
 SECRET = re.compile(r"://[^/\s@]*:[^/\s@$]+@|whsec_|sk_live|-----BEGIN")
 
 
+ADDRESSES = {"managed-postgres": "TONEARM_DATABASE_URL", "managed-redis": "TONEARM_REDIS_URL"}
+"""What says where a provider's store is, by component."""
+TRUSTED = "/etc/tonearm/ca"
+"""Where the CA of a provider's stores is, as their addresses name it."""
+
+
 def matched(system: System) -> Iterator[str]:
     """Every selector selects what it is meant to, and every name that is referred to is there."""
     workloads = system.workloads()
@@ -149,6 +155,18 @@ def told_what_they_need(system: System) -> Iterator[str]:
             secrets = {name for name in known if DECLARED[settings.PREFIX + name.upper()].secret}
             for name in sorted(secrets - SECRETS_OF[container["name"]]):
                 yield f"{where} is given the secret {settings.PREFIX}{name.upper()}, which it does not need"
+
+
+def trusting_their_stores(system: System) -> Iterator[str]:
+    """Who is told where a provider's store is finds whose certificates to trust; what restores is for any store."""
+    for part, variable in ADDRESSES.items():
+        for workload in system.workloads():
+            if part not in system.parts and not workload.name.startswith("restore-"):
+                continue
+            for container in workload.containers():
+                mounts = {each["mountPath"] for each in container.get("volumeMounts", [])}
+                if variable in environment(container, system) and TRUSTED not in mounts:
+                    yield f"{workload.name}/{container['name']} is given {variable}, and has no {TRUSTED}"
 
 
 def without_secrets(system: System) -> Iterator[str]:

@@ -60,7 +60,7 @@ def test_what_is_broken_is_found(rule: Rule, spoil: Break, said: str, system: Sy
 
 
 def test_every_rule_was_seen_to_fail() -> None:
-    alone = {deploy_wiring.asking_for_what_is_there}  # below
+    alone = {deploy_wiring.asking_for_what_is_there, deploy_wiring.trusting_their_stores}  # below
     assert {rule for rule, _, _ in BROKEN} | alone == set(deploy_check.RULES.values())
 
 
@@ -86,6 +86,20 @@ def test_members_of_a_cluster_serve_what_they_have(system: System) -> None:
     assert list(rule(cluster)) == ["Redis' members are not told --cluster-require-full-coverage no"]
     container(cluster, "redis")["args"] += ["--cluster-require-full-coverage", "no"]
     assert list(rule(cluster)) == []
+
+
+def test_everybody_finds_the_ca_of_a_providers_store(system: System) -> None:
+    managed = System(system.objects, frozenset({"managed-postgres"}))
+    restore = System(load((ROOT / "k8s/restore/postgres-restore-job.yaml").read_text()))
+    rule = deploy_wiring.trusting_their_stores
+    without = f"is given TONEARM_DATABASE_URL, and has no {deploy_wiring.TRUSTED}"
+    wanted = {f"{each} {without}" for each in ("api/api", "api/wait-for-schema", "backup-postgres/dump")}
+    assert wanted < {*rule(managed)}
+    container(managed, "api")["volumeMounts"] = [{"name": "stores-ca", "mountPath": deploy_wiring.TRUSTED}]
+    assert f"api/api {without}" not in list(rule(managed))
+    assert list(rule(restore)) == []
+    container(restore, "restore-postgres")["volumeMounts"].clear()
+    assert list(rule(restore)) == [f"restore-postgres/restore {without}"]
 
 
 def test_what_a_component_changes_is_intended_with_it_only() -> None:
