@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 from playground.twin.client import TwinError
@@ -16,8 +16,11 @@ from tests.chaos.processes import signal_tree
 from tests.chaos.rooms import Room
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-UP_SECONDS = 20.0
-"""How long to wait for something that is up, to do it harm."""
+MADE_WITHIN = 60.0
+"""Seconds in which somebody must be there to whom a fault can be done."""
+LOOK_EVERY = 0.1
+SESSION_SECONDS = 0.2
+"""A shard that was told everything is found at once; the others are not waited for."""
 ROLL_SETTLE = 1.0
 """Seconds that a new voice node has before the next one is replaced."""
 
@@ -31,6 +34,13 @@ class Struck(NamedTuple):
     whom: str
 
 
+class Hit(NamedTuple):
+    """Whom it was done to, and since when (monotonic, s): not before a lock was had, or somebody was up."""
+
+    whom: str
+    begun: float
+
+
 class Faults:
     """Does what the plan says. ``rooms`` are those whose voice connections may be cut."""
 
@@ -40,107 +50,123 @@ class Faults:
         self._rolling = asyncio.Lock()
 
     async def strike(self, fault: Fault) -> Struck:
-        """One fault, to its end."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        whom = await _DEEDS[fault.kind](self, fault)
-        return Struck(fault, begun, loop.time(), whom)
+        """One fault, to its end; tried again, with whoever comes next, while nobody is there to be harmed.
 
-    async def _up(self, role: str, target: int) -> str | None:
-        """One of a role that lives and is not frozen, chosen by ``target``."""
+        Raises:
+            TimeoutError: nobody was, or the twin did not answer.
+            TwinError: the twin would not do it.
+        """
+        end = _now() + MADE_WITHIN
+        while (hit := await _DEEDS[fault.kind](self, fault)) is None:
+            if _now() >= end:
+                raise TimeoutError(f"nobody was there to be harmed within {MADE_WITHIN:g} s")
+            await asyncio.sleep(LOOK_EVERY)
+        return Struck(fault, hit.begun, _now(), hit.whom)
+
+    def _whole(self, role: str, target: int) -> list[str]:
+        """Those of a role that are whole, in the order in which ``target`` chooses them."""
         processes = self._cluster.processes
-        loop = asyncio.get_running_loop()
-        end = loop.time() + UP_SECONDS
-        while loop.time() < end:
-            names = processes.names(role)
-            for number in range(len(names)):
-                name = names[(target + number) % len(names)]
-                if processes[name].running and not processes[name].stopped:
-                    return name
-            await asyncio.sleep(0.1)
+        names = processes.names(role)
+        first = target % len(names)
+        return [name for name in (*names[first:], *names[:first]) if processes.whole(name)]
+
+    async def _end(self, role: str, fault: Fault, sig: signal.Signals) -> Hit | None:
+        for name in self._whole(role, fault.target)[:1]:
+            hit = Hit(name, _now())
+            await self._cluster.processes.end(name, sig)
+            return hit
         return None
 
-    async def _end(self, role: str, fault: Fault, sig: signal.Signals) -> str:
-        name = await self._up(role, fault.target)
-        if name is None:
-            return "nobody was up"
-        await self._cluster.processes.end(name, sig)
-        return name
-
-    async def _freeze(self, role: str, fault: Fault) -> str:
+    async def _freeze(self, role: str, fault: Fault) -> Hit | None:
         processes = self._cluster.processes
-        name = await self._up(role, fault.target)
-        if name is None or not processes.halt(name):
-            return "nobody was up"
-        life = processes[name].lives
-        try:
-            await asyncio.sleep(fault.seconds)
-        finally:
-            if processes[name].lives == life:
-                processes.proceed(name)
-        return name
+        for name in self._whole(role, fault.target)[:1]:
+            if not processes.halt(name):
+                return None
+            hit, life = Hit(name, _now()), processes[name].lives
+            try:
+                await asyncio.sleep(fault.seconds)
+            finally:
+                if processes[name].lives == life:
+                    processes.proceed(name)
+            return hit
+        return None
 
-    async def _roll(self, _: Fault) -> str:
+    async def _roll(self, _: Fault) -> Hit:
         processes = self._cluster.processes
         async with self._rolling:
+            hit = Hit("all", _now())
             for name in processes.names(VOICE):
                 await processes.end(name, signal.SIGTERM)
                 await processes.wait_next(name)
                 await asyncio.sleep(ROLL_SETTLE)
-        return "all"
+        return hit
 
-    def _shard(self, fault: Fault) -> int:
-        return fault.target % self._cluster.shape.shards
+    async def _cut_gateway(self, fault: Fault) -> Hit | None:
+        return await self._trouble_shard(fault, self._cluster.twin.drop_gateway)
 
-    async def _cut_gateway(self, fault: Fault) -> str:
-        await self._cluster.twin.drop_gateway(self._shard(fault))
-        return f"shard {self._shard(fault)}"
+    async def _refuse_resume(self, fault: Fault) -> Hit | None:
+        return await self._trouble_shard(fault, self._cluster.twin.forget_session)
 
-    async def _refuse_resume(self, fault: Fault) -> str:
-        await self._cluster.twin.forget_session(self._shard(fault))
-        return f"shard {self._shard(fault)}"
+    async def _trouble_shard(self, fault: Fault, trouble: Callable[[int], Awaitable[None]]) -> Hit | None:
+        shards = self._cluster.shape.shards
+        for number in range(shards):
+            shard = (fault.target + number) % shards
+            with suppress(TimeoutError):
+                await self._cluster.twin.wait_ready(shard, timeout=SESSION_SECONDS)
+                hit = Hit(f"shard {shard}", _now())
+                await trouble(shard)
+                return hit
+        return None
 
-    async def _trouble_voice(self, fault: Fault, trouble: Callable[[Guild], Awaitable[Any]]) -> str:
+    async def _trouble_voice(self, fault: Fault, trouble: Callable[[Guild], Awaitable[Any]]) -> Hit | None:
         for number in range(len(self._rooms)):
             room = self._rooms[(fault.target + number) % len(self._rooms)]
             if await room.guild.bot_voice_state() is not None:
-                try:
+                hit = Hit(room.guild.name, _now())
+                with suppress(TwinError):
                     await trouble(room.guild)
-                except TwinError:
-                    continue
-                return room.guild.name
-        return "nobody was in voice"
+                    return hit
+        return None
 
-    async def _kill_redis(self, _: Fault) -> str:
+    async def _kill_redis(self, _: Fault) -> Hit:
         async with self._cluster.valkey_lock:
+            hit = Hit("valkey", _now())
             await self._cluster.kill_redis()
             await self._cluster.valkey.start()
-        return "valkey"
+        return hit
 
-    async def _freeze_redis(self, fault: Fault) -> str:
+    async def _freeze_redis(self, fault: Fault) -> Hit:
         async with self._cluster.valkey_lock:
+            hit = Hit("valkey", _now())
             await self._cluster.valkey.kill(signal.SIGSTOP)
             try:
                 await asyncio.sleep(fault.seconds)
             finally:
                 await self._cluster.valkey.kill(signal.SIGCONT)
-        return "valkey"
+        return hit
 
-    async def _kill_database(self, _: Fault) -> str:
+    async def _kill_database(self, _: Fault) -> Hit:
         async with self._cluster.postgres_lock:
+            hit = Hit("postgres", _now())
             await self._cluster.postgres.kill()
             await self._cluster.postgres.start()
-        return "postgres"
+        return hit
 
-    async def _freeze_database(self, fault: Fault) -> str:
+    async def _freeze_database(self, fault: Fault) -> Hit:
         async with self._cluster.postgres_lock, database_frozen(self._cluster):
+            hit = Hit("postgres", _now())
             await asyncio.sleep(fault.seconds)
-        return "postgres"
+        return hit
 
-    async def _trouble_rest(self, fault: Fault, *, delay: float | None = None, status: int | None = None) -> str:
+    async def _trouble_rest(self, fault: Fault, *, delay: float | None = None, status: int | None = None) -> Hit:
+        begun = _now()
         async with rest_trouble(self._cluster, delay=delay, status=status):
             await asyncio.sleep(fault.seconds)
-        return f"{fault.seconds:.1f} s"
+        return Hit(f"{fault.seconds:.1f} s", begun)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @asynccontextmanager
@@ -166,7 +192,7 @@ async def database_frozen(cluster: Cluster) -> AsyncIterator[None]:
         signal_tree(pid, signal.SIGCONT)
 
 
-_DEEDS: dict[Kind, Callable[[Faults, Fault], Awaitable[str]]] = {
+_DEEDS: dict[Kind, Callable[[Faults, Fault], Awaitable[Hit | None]]] = {
     Kind.VOICE_KILL: lambda faults, fault: faults._end(VOICE, fault, signal.SIGKILL),
     Kind.VOICE_TERM: lambda faults, fault: faults._end(VOICE, fault, signal.SIGTERM),
     Kind.VOICE_STOP: lambda faults, fault: faults._freeze(VOICE, fault),

@@ -37,6 +37,8 @@ FINAL_SECONDS = 90.0
 """How long a deferred answer may take before it counts as silence: longer than any job may wait."""
 SETTLE_SECONDS = 90.0
 LAST_TRIES, LAST_AGAIN = 3, 2.0
+STRIKES = 3
+"""So often a fault is tried where the twin does not answer, or nobody is there to be harmed; then it is missing."""
 EXCUSES = frozenset(
     sentence.name
     for sentence in (
@@ -255,13 +257,15 @@ class Jobs:
         async def strike(number: int) -> None:
             fault = self._plan.faults[number]
             self._log(f"{fault.kind} begins")
-            try:
-                struck = await faults.strike(fault)
-            except TimeoutError as error:
-                self._void.append(f"{fault.kind} could not be made: {error!r}")
-                return
-            self._log(f"{fault.kind} is mended: {struck.whom}")
-            self._struck.append(struck)
+            for _ in range(STRIKES):
+                try:
+                    struck = await faults.strike(fault)
+                except (TimeoutError, TwinError) as error:
+                    self._notes.append(f"{fault.kind} could not be made at once: {error!r}")
+                else:
+                    self._log(f"{fault.kind} is mended: {struck.whom}")
+                    self._struck.append(struck)
+                    return
 
         for number, fault in enumerate(self._plan.faults):
             await _until(begun + fault.at)

@@ -82,6 +82,11 @@ class Processes:
         """Those whose name begins so, in the order of their start."""
         return [name for name in self._all if name.startswith(role)]
 
+    def whole(self, name: str) -> bool:
+        """It is ready, not frozen, and nobody ends it at this moment."""
+        process = self._all[name]
+        return process.running and process.ready.is_set() and not process.stopped and name not in self._ending
+
     async def start(
         self,
         name: str,
