@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from deploy_manifests import Object, System, Workload, name_of, selects
+from deploy_manifests import NAME, Object, System, Workload, name_of, selects
 
 NAMESPACE = "kubernetes.io/metadata.name"
 WORLD_WITHOUT = {"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
 """Private networks, and the addresses at which clouds tell their machines secrets."""
+
+
+SOLVER = Workload(
+    {"kind": "Pod", "metadata": {"name": "http01-solver"}},
+    {NAME: "http01-solver", "acme.cert-manager.io/http01-solver": "true"},
+    {},
+)
+"""A pod that is not ours and comes into the namespace: cert-manager makes it. Its name here is for the pairs."""
 
 
 class Pair(NamedTuple):
@@ -25,7 +33,7 @@ def _pairs(source: str, target: str, *ports: object) -> set[Pair]:
 
 
 OURS = ("interactions", "api", "worker", "voice-node")
-ALL = (*OURS, "lavalink", "migrate", "backup", "postgres", "redis")
+ALL = (*OURS, "lavalink", "migrate", "backup", "postgres", "redis", SOLVER.app)
 MUSIC = (80, 443, 2053, 2083, 2087, 2096, 8443, "UDP 1024-65535")
 
 INTENDED: frozenset[Pair] = frozenset().union(
@@ -35,6 +43,7 @@ INTENDED: frozenset[Pair] = frozenset().union(
     *(_pairs(each, "the world", 443) for each in ("api", "worker", "voice-node", "backup")),
     *(_pairs("ns:monitoring", each, 8080) for each in OURS),
     *(_pairs("ns:ingress-nginx", each, 8080) for each in ("interactions", "api")),
+    _pairs("ns:ingress-nginx", SOLVER.app, 8089),
     _pairs("voice-node", "lavalink", 2333),
     _pairs("ns:monitoring", "lavalink", 2333),
     _pairs("lavalink", "the world", *MUSIC),
@@ -86,7 +95,7 @@ def intended(parts: frozenset[str]) -> set[Pair]:
 
 def problems(system: System) -> Iterator[str]:
     """What the policies of ``system`` allow and should not, or the other way round."""
-    workloads = system.workloads()
+    workloads = [*system.workloads(), SOLVER]
     policies = system.of_kind("NetworkPolicy")
     if not any(_denies_all(policy) for policy in policies):
         yield "no policy denies everything first: podSelector {}, Ingress and Egress, without rules"

@@ -368,4 +368,9 @@ BROKEN: list[tuple[Rule, Break, str]] = [
         lambda s: rule_of(s, "api", "ingress")[0]["from"][0].update(namespaceSelector={}),
         "ns:* -> api (8080) is allowed, and not intended",
     ),
+    (
+        deploy_network.problems,
+        lambda s: drop(s, "NetworkPolicy", "http01-solver"),
+        "ns:ingress-nginx -> http01-solver (8089) is intended, and not allowed",
+    ),
 ]
