@@ -173,7 +173,12 @@ class Lease:
         asked = self._clock()
         try:
             if not await lease.renew(self._client, self.shard, self.token):
-                await self._retake()
+                retaking = asyncio.create_task(self._retake())
+                try:
+                    await asyncio.shield(retaking)
+                finally:
+                    # Not to be cut short: it is given back with the token that it gets.
+                    await asyncio.wait([retaking])
             await self._read_clock()
         except FAILURES as error:
             LOG.warning("Redis does not answer: %s", error, extra=context(shard=self.shard))
@@ -251,10 +256,13 @@ class Lease:
         """Give the shard to whoever wants it."""
         self._end = self._clock()
         try:
-            await lease.release(self._client, self.shard, self.token)
-            LEASE_CHANGES.labels("given back").inc()
+            ours = await lease.release(self._client, self.shard, self.token)
         except FAILURES:
             LOG.info("The lease runs out by itself", extra=context(shard=self.shard))
+            return
+        LEASE_CHANGES.labels("given back" if ours else "lost").inc()
+        if not ours:
+            LOG.warning("The lease was lost before it was given back", extra=context(shard=self.shard))
 
     async def _read_clock(self) -> None:
         before = self._clock()

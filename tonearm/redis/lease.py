@@ -53,13 +53,14 @@ async def retake(client: Client, shard: int, owner: str, token: str, *, life_ms:
     return taken.decode() if taken else None
 
 
-async def release(client: Client, shard: int, token: str) -> None:
-    """Give the lease back, if it is still ours; the number of the shard is published on :data:`keys.LEASES`.
+async def release(client: Client, shard: int, token: str) -> bool:
+    """Give the lease back; the number of the shard is published on :data:`keys.LEASES`. ``False`` when it is not ours
+    any more, and nothing happens.
 
     Raises:
         RedisError: Redis doesn't answer; the lease runs out by itself.
     """
-    await _tell(client, shard, token, 0)
+    return bool(await _tell(client, shard, token, 0))
 
 
 async def _tell(client: Client, shard: int, token: str, life_ms: int) -> int:

@@ -50,7 +50,7 @@ async def test_it_is_kept_by_its_holder_alone(client: "Redis[Any]") -> None:
 async def test_given_back_it_is_free_at_once(client: "Redis[Any]") -> None:
     token = await lease.take(client, SHARD, "me")
     assert token is not None
-    await lease.release(client, SHARD, token)
+    assert await lease.release(client, SHARD, token)
     other = await lease.take(client, SHARD, "other")
     assert other is not None
     assert int(other) > int(token)
@@ -61,7 +61,7 @@ async def test_what_is_anothers_is_not_given_back(client: "Redis[Any]") -> None:
     assert old is not None
     await expired(client)
     token = await lease.take(client, SHARD, "other")
-    await lease.release(client, SHARD, old)
+    assert not await lease.release(client, SHARD, old)
     assert await client.hget(keys.lease(SHARD), "token") == (token or "").encode()
 
 

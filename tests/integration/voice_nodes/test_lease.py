@@ -11,6 +11,7 @@ import redis.asyncio
 from redis.exceptions import ConnectionError
 
 from playground.stores.valkey import Valkey
+from tests.support.metrics import counts
 from tests.support.voice_nodes import SHARD, Called, Clock, metric, running
 from tonearm.errors import LeaseLost
 from tonearm.redis import client as redis_clients
@@ -262,6 +263,46 @@ async def test_releasing_gives_it_to_whoever_wants_it(redis_client: Redis[Any], 
     other = await take(redis_client, clock, "other")
     await lease.release()
     assert await redis_client.hget(keys.lease(SHARD), "token") == other.token.encode()
+
+
+async def test_only_what_was_ours_counts_as_given_back(redis_client: Redis[Any], clock: Clock) -> None:
+    lease = await take(redis_client, clock)
+    with counts("tonearm_lease_changes_total", change="given back"):
+        await lease.release()
+    lease = await take(redis_client, clock)
+    await redis_client.delete(keys.lease(SHARD))  # it ran out
+    with (
+        counts("tonearm_lease_changes_total", 0, change="given back"),
+        counts("tonearm_lease_changes_total", change="lost"),
+    ):
+        await lease.release()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_is_taken_again_just_as_keeping_ends_is_given_back(
+    redis_client: Redis[Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await take(redis_client, clock)
+    await redis_client.delete(keys.lease(SHARD))  # it ran out
+    retake = leases.retake
+    taken, answered = asyncio.Event(), asyncio.Event()
+
+    async def retake_and_wait(*args: Any) -> str | None:
+        token = await retake(*args)
+        taken.set()
+        await answered.wait()
+        return token
+
+    monkeypatch.setattr(leases, "retake", retake_and_wait)
+    async with running(lease.keep()) as keeping:
+        await asyncio.wait_for(taken.wait(), 5)
+        keeping.cancel()
+        asyncio.get_running_loop().call_soon(answered.set)
+        await asyncio.wait([keeping], timeout=5)
+        assert keeping.cancelled()
+    with counts("tonearm_lease_changes_total", change="given back"):
+        await lease.release()
+    assert not await redis_client.exists(keys.lease(SHARD))
 
 
 async def test_releasing_while_redis_is_away_is_no_error(mortal: Valkey, clock: Clock) -> None:
