@@ -8,9 +8,8 @@ import json
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
@@ -22,8 +21,8 @@ from playground.twin.seen import RawReply, Reply, Unanswered
 from tests.chaos.books import Books
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
 from tests.chaos.faults import Faults, Struck
+from tests.chaos.outcome import Outcome, Watch
 from tests.chaos.plan import Job, Plan, tone_hz, tone_of
-from tests.chaos.report import Sheet
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import QUEUED, Script
 from tests.chaos.told import told
@@ -68,33 +67,6 @@ def make_tones(folder: Path, plan: Plan) -> None:
 def title(number: int) -> str:
     """What a tone is asked for by."""
     return f"tone{number:04}"
-
-
-@dataclass
-class Watch:
-    """What one fault did to the listeners and jobs until the next one began."""
-
-    kind: str
-    begun_ms: int
-    lost_before: int
-    lost: int = 0
-
-
-@dataclass
-class Outcome:
-    """Everything that came of a run."""
-
-    verdict: Verdict
-    sent: list[Sent]
-    struck: list[Struck]
-    watches: list[Watch]
-    sent_ms: dict[str, int]
-    done_ms: dict[str, int]
-    notes: list[str]
-    missed: list[str]
-    refusals: Mapping[str, int]
-    books: Sheet | None = None
-    void: list[str] = field(default_factory=list)
 
 
 class Jobs:
@@ -324,8 +296,9 @@ class Jobs:
                 self._notes.append(f"guild {room.guild.id} ({number}, shard {room.shard}): see guild-{number}.json")
                 self._keep(number, by_guild[number], found, one, [s.started_ns for s in await room.ear.starts()])
             verdict.add(one)
-        found_out = (self._sent, self._struck, self._watches, self._sent_ms, done_ms, self._notes, self._missed)
-        return Outcome(verdict, *found_out, self._refusals)
+        planned = Counter(fault.kind for fault in self._plan.faults)
+        found_out = (self._sent, planned, self._struck, self._watches, self._sent_ms, done_ms)
+        return Outcome(verdict, *found_out, self._notes, self._missed, self._refusals)
 
     def _keep(self, number: int, sent: list[Sent], found: Found, verdict: Verdict, heard_at: list[int]) -> None:
         """Write down everything about a guild in which something was wrong."""

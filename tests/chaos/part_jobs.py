@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT
 from tests.chaos.cluster import Cluster, Shape
-from tests.chaos.jobs import Jobs, Outcome, make_tones
+from tests.chaos.jobs import Jobs, make_tones
+from tests.chaos.outcome import Outcome
 from tests.chaos.part import Run
 from tests.chaos.plan import FAULT_EVERY, FROZEN, Kind, make_plan
 from tests.chaos.report import Result, Row, Sheet
@@ -20,6 +23,12 @@ SHORT_EVERY = 1.3
 
 MOST_VOID = 3
 """So often the twin may be too busy to say what it did; that is not judged then. More, and the run proves nothing."""
+
+SPACE = 3.0
+"""Seconds from one fault to the next, as promised."""
+SPACES_OVER, LONGEST_SPACE = 0.05, 10.0
+"""The share of them that may be longer, and how long (s): where a fault waits for a whole victim, or for another fault
+of the same store to be mended."""
 
 IN_MEMORY = "Redis' append-only file was in memory: the disk had no part in this."
 ON_DISK = "Redis' append-only file was on disk: had the disk held a write up for long, the run would be void."
@@ -51,7 +60,6 @@ async def run(asked: Run) -> Result:
 
 @dataclass
 class _Line:
-    times: int = 0
     longest_ms: int = 0
     packets: int = 0
     lost: int = 0
@@ -59,7 +67,6 @@ class _Line:
     disordered: int = 0
 
     def add(self, watch_lost: int, waits: list[int], troubles: list[str]) -> None:
-        self.times += 1
         self.longest_ms = max([self.longest_ms, *waits])
         self.packets += watch_lost
         self.lost += sum(word in ("lost", "dead", "silent") for word in troubles)
@@ -72,14 +79,17 @@ def judge(outcome: Outcome) -> Result:
     result = Result("jobs")
     sheet = Sheet(
         "What each fault did, until the next one",
-        ("fault", "times", "longest wait of a job (s)", "packets lost", "jobs lost", "doubled", "out of order"),
+        ("fault", "made", "longest wait of a job (s)", "packets lost", "jobs lost", "doubled", "out of order"),
     )
     lines = _lines(outcome)
+    made = Counter(struck.fault.kind for struck in outcome.struck)
     for kind in ("(before the first)", *Kind):
         line = lines.get(kind)
         if line is not None:
-            cells = (kind, line.times, f"{line.longest_ms / 1000:.2f}", line.packets)
-            good = not (line.lost or line.doubled or line.disordered)
+            times = made[kind] if isinstance(kind, Kind) else ""
+            cells = (kind, times, f"{line.longest_ms / 1000:.2f}", line.packets)
+            short = isinstance(kind, Kind) and made[kind] < outcome.planned.get(kind, 0)
+            good = not (line.lost or line.doubled or line.disordered or short)
             sheet.rows.append(Row((*cells, line.lost, line.doubled, line.disordered), good))
     verdict = outcome.verdict
     result.sheets = [_totals(outcome), sheet]
@@ -95,20 +105,40 @@ def judge(outcome: Outcome) -> Result:
     ):
         result.missed += [f"{name}: {each}" for each in found]
     result.missed += outcome.missed
+    _judge_faults(outcome, made, result)
     void = [f"void: {each}" for each in outcome.void]
     if len(void) > MOST_VOID:
         result.missed += void
     reasons = ", ".join(f"{times} {name}" for name, times in sorted(outcome.refusals.items()))
-    result.lines = [f"refused: {reasons or 'none'}", *outcome.notes, *void]
+    result.lines += [f"refused: {reasons or 'none'}", *outcome.notes, *void]
     result.figures = {
         "jobs": len(outcome.sent),
         "refusals": dict(outcome.refusals),
         "faults": [
-            {"kind": s.fault.kind, "whom": s.whom, "mended_after_s": round(s.mended - s.begun, 2)}
+            {"kind": s.fault.kind, "whom": s.whom, "at_s": s.begun, "mended_after_s": round(s.mended - s.begun, 2)}
             for s in outcome.struck
         ],
     }
     return result
+
+
+def _judge_faults(outcome: Outcome, made: Mapping[Kind, int], result: Result) -> None:
+    """As many were made as were planned, and soon enough after one another."""
+    for kind, planned in outcome.planned.items():
+        if made[kind] < planned:
+            result.missed.append(f"{kind}: made {made[kind]} times, not {planned}")
+    spaces = [after - before for before, after in pairwise(sorted(struck.begun for struck in outcome.struck))]
+    if not spaces:
+        return
+    over = [space for space in spaces if space > SPACE]
+    told = (
+        f"{len(outcome.struck)} faults, one each {sum(spaces) / len(spaces):.1f} s; {len(over)} of {len(spaces)} began "
+        f"more than {SPACE:g} s after the one before (allowed: {SPACES_OVER:.0%}), at most {max(spaces):.1f} s "
+        f"(allowed: {LONGEST_SPACE:g} s)"
+    )
+    result.lines.append(told)
+    if len(over) > SPACES_OVER * len(spaces) or max(spaces) > LONGEST_SPACE:
+        result.missed.append(f"the faults came too late: {told}")
 
 
 def _lines(outcome: Outcome) -> dict[str, _Line]:

@@ -12,32 +12,55 @@ from playground.twin.seen import RawReply
 from playground.twin.voice.counting import Counter, Report
 from tests.chaos import part_failover, part_handover, part_jobs, part_sentences
 from tests.chaos.checker import DONE, Sent, Verdict
-from tests.chaos.jobs import Outcome, Watch, shows_done
+from tests.chaos.faults import Struck
+from tests.chaos.jobs import shows_done
+from tests.chaos.outcome import Outcome, Watch
 from tests.chaos.part_failover import Heard
 from tests.chaos.part_handover import ASKED, CONTROL_SECONDS, KILLED, Measured
 from tests.chaos.part_sentences import Asked
-from tests.chaos.plan import Kind
+from tests.chaos.plan import Fault, Kind
 from tests.chaos.troubles import FAILED, TROUBLES
 from tonearm.sentences import Sentence
 
 SKIPPED = "⏭️ Skipped **tone0001**\nThe queue is at its end."
 
 
-def outcome(verdict: Verdict, missed: list[str] | None = None) -> Outcome:
+def struck(kind: Kind, begun: float, seconds: float = 0.0, whom: str = "somebody") -> Struck:
+    return Struck(Fault(begun, kind, 0, seconds), begun, begun + seconds, whom)
+
+
+def outcome(verdict: Verdict, missed: list[str] | None = None, made: list[Struck] | None = None) -> Outcome:
     """Two jobs, one of them after a kill."""
     sent = [Sent(f"i:{number}", 1, "skip", number, number, DONE) for number in (1, 2)]
     watches = [Watch(Kind.VOICE_KILL.value, 1_500, 3, 4)]
-    return Outcome(
-        verdict, sent, [], watches, {"i:1": 1_000, "i:2": 2_000}, {"i:1": 1_010, "i:2": 4_500}, [], missed or [], {}
-    )
+    made = [struck(Kind.VOICE_KILL, 1.5)] if made is None else made
+    moments = ({"i:1": 1_000, "i:2": 2_000}, {"i:1": 1_010, "i:2": 4_500})
+    return Outcome(verdict, sent, {Kind.VOICE_KILL: 1}, made, watches, *moments, [], missed or [], {})
 
 
 def test_a_job_is_laid_to_the_fault_before_it() -> None:
     result = part_jobs.judge(outcome(Verdict()))
     assert result.good
     before, killed = (row.cells for row in result.sheets[1].rows)
-    assert list(before) == ["(before the first)", 1, "0.01", 0, 0, 0, 0]
+    assert list(before) == ["(before the first)", "", "0.01", 0, 0, 0, 0]
     assert list(killed) == [Kind.VOICE_KILL, 1, "2.50", 4, 0, 0, 0]
+
+
+def test_a_fault_that_was_not_made_is_missed_though_it_was_planned() -> None:
+    result = part_jobs.judge(outcome(Verdict(), made=[]))
+    assert result.missed == [f"{Kind.VOICE_KILL}: made 0 times, not 1"]
+    assert (result.sheets[1].rows[1].cells[1], result.sheets[1].rows[1].good) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("spaces", "good"),
+    [([2.9] * 50, True), ([2.9] * 50 + [6.0], True), ([2.9] * 50 + [11.0], False), ([2.9] * 18 + [3.1, 3.1], False)],
+)
+def test_faults_come_soon_after_one_another(spaces: list[float], good: bool) -> None:
+    moments = [sum(spaces[:number]) for number in range(len(spaces) + 1)]
+    result = part_jobs.judge(outcome(Verdict(), made=[struck(Kind.VOICE_KILL, at) for at in moments]))
+    assert result.good is good
+    assert f"at most {max(spaces):.1f} s" in result.lines[0]
 
 
 @pytest.mark.parametrize(
