@@ -31,7 +31,7 @@ from voice_nodes.placement import region_of
 from voice_nodes.restarts import start_and_seek
 from voice_nodes.resuming import abort
 from voice_nodes.station import PROBE_TIMEOUT, Station
-from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, wire
+from voice_nodes.voicelink import JOIN_TIMEOUT, OnVoice, VoiceLink, server_of, wire
 from voice_nodes.wishes import Actual, Wanted, actual_of, request_for
 
 REPORT_SECONDS = 0.5
@@ -70,7 +70,9 @@ class Sound:
             report=report,
             every=every,
         )
-        self._saved = saved or SavedShard()
+        saved = saved or SavedShard()
+        self._sessions, self._voices = dict(saved.lavalink), dict(saved.voices)
+        """What is not used up yet: a session is once it is open, a voice connection once its guild has a link."""
         self._on_voice = on_voice
         self._on_voice_lost = on_voice_lost
         self._joining: set[int] = set()
@@ -88,12 +90,12 @@ class Sound:
 
     def _take_over(self, station: Station) -> None:
         """Resume the session that the owner before had, with the players it held. No call to either side is made."""
-        session = self._saved.lavalink.get(station.name)
+        session = self._sessions.get(station.name)
         if session is None:
             return
         station.node._session_id = station.session = session
         assert self._client is not None
-        for guild, voice in self._saved.voices.items():
+        for guild, voice in tuple(self._voices.items()):
             channel = self._client.voice_channel(guild, voice.channel)
             if voice.server == station.name and channel is not None:
                 link = self._make_link(channel, station)
@@ -125,6 +127,7 @@ class Sound:
         """Note that a session is open; returns the one that was to be resumed and was not, if there was one."""
         self._fleet.opened.set()
         station = self._station(node)
+        self._sessions.pop(server_of(node), None)
         return station.began() if station is not None else None
 
     def drop_sockets(self) -> None:
@@ -222,11 +225,8 @@ class Sound:
 
     def link(self, guild: int) -> VoiceLink | None:
         """The voice connection of ``guild``, if there is one."""
-        for station in self._fleet.stations.values():
-            link = station.node._players.get(guild)
-            if isinstance(link, VoiceLink):
-                return link
-        return None
+        links = (station.node._players.get(guild) for station in self._fleet.stations.values())
+        return next((link for link in links if isinstance(link, VoiceLink)), None)
 
     def entered(self, guild: int) -> bool:
         """Whether the gateway has said that the bot is in a channel, since this connection was begun."""
@@ -235,6 +235,7 @@ class Sound:
 
     def _make_link(self, channel: discord.VoiceChannel | discord.StageChannel, station: Station) -> VoiceLink:
         assert self._client is not None
+        self._voices.pop(channel.guild.id, None)
         return VoiceLink(self._client, channel, station.node, self._on_voice, self._broken)
 
     def _broken(self, guild: int) -> None:
@@ -254,6 +255,7 @@ class Sound:
         guild = channel.guild
         link = self.link(guild.id)
         if link is None:
+            self._voices.pop(guild.id, None)  # Else a server that turns up meanwhile makes another link.
             link = self._make_link(channel, await self.require_alive(guild.id, region_of(channel.rtc_region)))
             link.attach()
             if guild.me.voice is not None:  # Else Discord would not say again which voice server it is.
@@ -350,7 +352,7 @@ class Sound:
         """
         assert self._client is not None
         link = self.link(guild)
-        voice = link.saved() if link is not None else self._saved.voices.get(guild)
+        voice = link.saved() if link is not None else self._voices.get(guild)
         channel = self._client.voice_channel(guild, voice.channel) if voice is not None else None
         if voice is None or channel is None:
             return False

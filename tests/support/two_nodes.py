@@ -15,11 +15,12 @@ import discord
 from tests.support.audio_node.node import PASSWORD
 from tests.support.audio_node.voice_server import VoiceServer
 from tests.support.voice_nodes import Tenured, running
-from tonearm.redis.sessions import SavedGateway
+from tonearm.redis.sessions import SavedGateway, SavedShard
 from tonearm.settings import LavalinkNode
 from voice_nodes.gateway import Gateway
 from voice_nodes.identifying import Turns
 from voice_nodes.lavalink import Sound
+from voice_nodes.servers import Server
 from voice_nodes.station import Station
 from voice_nodes.voicelink import VoiceLink
 from voice_nodes.wishes import Wanted
@@ -111,17 +112,19 @@ class World:
         self.lost: asyncio.Queue[int] = asyncio.Queue()
         self.client = Discord()
         self.lease = Tenured()
+        self.nodes = tuple(LavalinkNode(url, PASSWORD) for url in urls)
         self.sound = self.make_sound()
 
-    def make_sound(self) -> Sound:
+    def make_sound(self, saved: SavedShard | None = None) -> Sound:
         async def report(_: object) -> frozenset[str]:
             return self.drained
 
         return Sound(
-            tuple(LavalinkNode(url, PASSWORD) for url in self.urls),
+            self.nodes,
             shard=0,
             api_url="http://127.0.0.1/api",
             lease=self.lease,
+            saved=saved,
             on_voice_lost=self.lost.put_nowait,
             on_leave=self._leave,
             report=report,
@@ -139,8 +142,8 @@ class World:
         return channel
 
     @contextlib.asynccontextmanager
-    async def playing(self, servers: int = 2) -> AsyncIterator[World]:
-        """The sessions are open."""
+    async def playing(self, servers: int = 2, *, dies: bool = False) -> AsyncIterator[World]:
+        """The sessions are open. Who ``dies`` leaves them behind."""
         await self.client.restore(SavedGateway("s", 1, "ws://x", USER), [SNAPSHOT])
         self.client.endpoint = self.voice.endpoint
         try:
@@ -151,7 +154,7 @@ class World:
                 try:
                     yield self
                 finally:
-                    for station in self.sound._fleet.stations.values():
+                    for station in () if dies else self.sound._fleet.stations.values():
                         await station.close_session()
         finally:
             await self.client.end()
@@ -166,6 +169,18 @@ class World:
         await self.sound.update(GUILD, self.wanted, new_track=True)
         return await self.sound.require_alive(GUILD)
 
+    async def inherit(self) -> Station:
+        """What one that died at its play left behind: all is the next one's, which has not begun."""
+        async with self.playing(dies=True):
+            station = await self.play()
+            link = self.sound.link(GUILD)
+            voice = link.saved() if link is not None else None
+            assert voice is not None
+            sessions = {name: str(each.node.session_id) for name, each in self.sound._fleet.stations.items()}
+        self.client = Discord()
+        self.sound = self.make_sound(SavedShard(lavalink=sessions, voices={GUILD: voice}))
+        return station
+
     async def players(self) -> list[int]:
         found = []
         for url in self.urls:
@@ -175,3 +190,17 @@ class World:
 
     def number(self, station: Station) -> int:
         return self.urls.index(station.server.url)
+
+
+class Names:
+    """A name that stands for ``there``, once it was looked up ``late`` times for nothing."""
+
+    def __init__(self, there: list[Server]) -> None:
+        self.there = there
+        self.late = 0
+
+    async def find(self, _: LavalinkNode) -> list[Server]:
+        if self.late:
+            self.late -= 1
+            raise OSError("no such name")
+        return list(self.there)

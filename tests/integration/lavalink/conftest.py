@@ -11,7 +11,10 @@ import pytest
 from playground.library import tone
 from tests.support.audio_node.node import PASSWORD, running_node
 from tests.support.audio_node.voice_server import VoiceServer, make_ca
-from tests.support.two_nodes import World
+from tests.support.two_nodes import Names, World
+from tonearm.settings import LavalinkNode
+from voice_nodes import fleet
+from voice_nodes.servers import find_servers
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +39,13 @@ async def world(urls: tuple[list[str], VoiceServer, Path]) -> AsyncIterator[Worl
         for url in addresses:  # Whatever a test left there.
             async with http.get(f"{url}/v4/stats") as answer:
                 assert answer.status == 200
+
+
+@pytest.fixture
+async def names(world: World, monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Both audio nodes are addresses of one name."""
+    names = Names([server for node in world.nodes for server in await find_servers(node)])
+    monkeypatch.setattr(fleet, "find_servers", names.find)
+    world.nodes = (LavalinkNode("dns+http://lavalink:2333", PASSWORD),)
+    world.sound = world.make_sound()
+    return names

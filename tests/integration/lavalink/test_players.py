@@ -7,13 +7,9 @@ import time
 
 import pytest
 
-from tests.support.audio_node.node import PASSWORD
-from tests.support.two_nodes import GUILD, World, until
+from tests.support.two_nodes import GUILD, Names, World, until
 from tests.support.voice_nodes import metric
 from tonearm.errors import LavalinkAway, TonearmError
-from tonearm.settings import LavalinkNode
-from voice_nodes import fleet
-from voice_nodes.servers import Server, find_servers
 from voice_nodes.voicelink import JOIN_TIMEOUT, VoiceLink
 
 MOVES = "tonearm_lavalink_moves_total"
@@ -131,22 +127,14 @@ async def test_a_session_that_was_not_resumed_is_ended(world: World, waits: bool
         assert sum(await world.players()) == 0
 
 
-async def test_an_address_that_is_gone_from_its_name_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    servers = [server for url in world.urls for server in await find_servers(LavalinkNode(url, PASSWORD))]
-    there = list(servers)
-
-    async def find(_: LavalinkNode) -> list[Server]:
-        return list(there)
-
-    monkeypatch.setattr(fleet, "find_servers", find)
-    world.sound._fleet._settings = (LavalinkNode("dns+http://lavalink:2333", PASSWORD),)
+async def test_an_address_that_is_gone_from_its_name_is_left(world: World, names: Names) -> None:
     async with world.playing():
         station = await world.play()
-        there.remove(station.server)
+        names.there.remove(station.server)
         await until(lambda: station.name not in world.sound._fleet.stations)
         assert sum(await world.players()) == 1
         assert (await world.players())[world.number(station)] == 0
-        there.append(station.server)
+        names.there.append(station.server)
         event = await world.client.next("wavelink_node_ready")
         assert event.node.uri == station.server.url
         await world.sound.leave(world.channel.guild)
