@@ -52,7 +52,8 @@ EVENTS_AGAIN = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
 class Shape:
     """How many of what; PostgreSQL is there where a worker is.
 
-    ``troubled``: proxies stand before Redis, PostgreSQL, the audio nodes and Discord's REST API.
+    ``troubled``: proxies stand before Redis, PostgreSQL, the audio nodes and Discord's REST API. ``patient``: jobs may
+    wait longer than any fault lasts.
     """
 
     voice_nodes: int = 3
@@ -62,6 +63,7 @@ class Shape:
     api: int = 0
     shards: int = 4
     troubled: bool = False
+    patient: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -305,7 +307,10 @@ class Cluster:
             self._addresses[name] = ("127.0.0.1", url.port or 80)
 
         await self.processes.start(
-            name, lambda: tonearm(command), lambda: self._with_redis("redis-http"), on_ready=is_ready
+            name,
+            lambda: server_command(command, patient=self.shape.patient),
+            lambda: self._with_redis("redis-http"),
+            on_ready=is_ready,
         )
 
     def _serving(self, role: str) -> list[Address]:
@@ -318,6 +323,11 @@ class Cluster:
         if self.postgres.port:
             signal_tree(self.postgres.pid, signal.SIGCONT)
         await self.postgres.close()
+
+
+def server_command(command: str, *, patient: bool) -> tuple[str, ...]:
+    """How the HTTP side, the API or a worker is started."""
+    return _module("tests.chaos.patient", command) if patient else tonearm(command)
 
 
 def free_ports(count: int) -> list[int]:

@@ -32,8 +32,8 @@ from tonearm.sentences import Sentence
 
 TONE_SECONDS = 10.0
 PEOPLE = 2
-FINAL_SECONDS = 90.0
-"""How long a deferred answer may take before it counts as silence: longer than any job may wait."""
+FINAL_SECONDS = 180.0
+"""How long a deferred answer may take before it counts as silence: until all that stands before it is mended."""
 SETTLE_SECONDS = 90.0
 LAST_TRIES, LAST_AGAIN = 3, 2.0
 STRIKES = 3
@@ -45,7 +45,6 @@ EXCUSES = frozenset(
         Sentence.NO_PLAYER,
         Sentence.SOUND_AWAY,
         Sentence.DISCORD_AWAY,
-        Sentence.NOT_DONE_IN_TIME,
         Sentence.TOO_LATE,
         Sentence.TOO_BUSY,
         Sentence.TOO_MANY_WAITING,

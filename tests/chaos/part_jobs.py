@@ -12,6 +12,7 @@ from tests.chaos.cluster import Cluster, Shape
 from tests.chaos.jobs import Jobs, make_tones
 from tests.chaos.outcome import Outcome
 from tests.chaos.part import Run
+from tests.chaos.patient import VALID_MS
 from tests.chaos.plan import FAULT_EVERY, FROZEN, Kind, make_plan
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.script import Script
@@ -30,6 +31,7 @@ SPACES_OVER, LONGEST_SPACE = 0.05, 10.0
 """The share of them that may be longer, and how long (s): where a fault waits for a whole victim, or for another fault
 of the same store to be mended."""
 
+PATIENT = f"Jobs might wait for {VALID_MS // 1000} s, longer than any fault lasted: none may be refused as too old."
 IN_MEMORY = "Redis' append-only file was in memory: the disk had no part in this."
 ON_DISK = "Redis' append-only file was on disk: had the disk held a write up for long, the run would be void."
 
@@ -46,13 +48,14 @@ async def run(asked: Run) -> Result:
     )
     folder = asked.tones / "jobs"
     make_tones(folder, plan)
-    shape = Shape(workers=2, api=2)
+    shape = Shape(workers=2, api=2, patient=True)
     async with Cluster(asked.folder, folder, shape, asked.log) as cluster, Script(cluster) as script:
         outcome = await Jobs(script, plan, GUILDS, asked.log).run()
         violations = await cluster.twin.violations()
         complaints = await cluster.complaints()
     result = judge(outcome)
     result.missed += complaints
+    result.lines.append(PATIENT)
     result.lines.append(IN_MEMORY if cluster.aof_in_memory else ON_DISK)
     result.figures["violations"] = violations
     return result
