@@ -116,7 +116,7 @@ def scaled(system: System) -> Iterator[str]:
 
 
 def asking_for_what_is_there(system: System) -> Iterator[str]:
-    """KEDA asks for metrics that our processes have, and for streams that they read."""
+    """KEDA asks for metrics that our processes have, and for streams that they read, of a Redis that is there."""
     for scaler in system.of_kind("ScaledObject"):
         for trigger in scaler["spec"]["triggers"]:
             about = trigger["metadata"]
@@ -128,6 +128,8 @@ def asking_for_what_is_there(system: System) -> Iterator[str]:
             elif trigger["type"] == "redis-streams":
                 if about["stream"] not in {keys.jobs(-1 - n) for n in range(keys.WORKER_STREAMS)}:
                     yield f"{name_of(scaler)} asks for the stream {about['stream']}, which no worker reads"
+                if system.find("Service", about["address"].partition(".")[0]) is None:
+                    yield f"{name_of(scaler)} asks {about['address']}, which is not there"
             else:
                 yield f"{name_of(scaler)} has a trigger that nobody checks: {trigger['type']}"
         streams = [each for each in scaler["spec"]["triggers"] if each["type"] == "redis-streams"]

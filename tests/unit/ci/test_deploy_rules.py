@@ -70,13 +70,15 @@ def test_every_rule_was_seen_to_fail() -> None:
         ("voice-node", "sum(tonearm_players)", "sum(tonearm_singers)", "tonearm_singers, which nobody counts"),
         ("worker", "{w3}:jobs", "{w9}:jobs", "{w9}:jobs, which no worker reads"),
         ("worker", "{w3}:jobs", "{w2}:jobs", "does not ask for each of the 8 streams"),
+        ("worker", "redis.discord-bot", "valkey.discord-bot", "valkey.discord-bot.svc:6379, which is not there"),
         ("worker", "redis-streams", "cron", "a trigger that nobody checks: cron"),
     ],
 )
-def test_keda_asks_for_what_is_there(file: str, word: str, instead: str, said: str) -> None:
+def test_keda_asks_for_what_is_there(file: str, word: str, instead: str, said: str, system: System) -> None:
     text = (KEDA / f"{file}-scaledobject.yaml").read_text()
-    assert list(deploy_wiring.asking_for_what_is_there(System(load(text)))) == []
-    broken = System(load(text.replace(word, instead)))
+    redis = [each for each in system.objects if each["metadata"]["name"] == "redis"]
+    assert list(deploy_wiring.asking_for_what_is_there(System([*load(text), *redis]))) == []
+    broken = System([*load(text.replace(word, instead)), *redis])
     assert said in "\n".join(deploy_wiring.asking_for_what_is_there(broken))
 
 
