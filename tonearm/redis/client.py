@@ -83,6 +83,13 @@ def is_for_good(error: BaseException) -> bool:
     return type(error) is Refusal and not str(error).startswith(("BUSY ", "MISCONF", "NOREPLICAS"))
 
 
+def is_withheld(error: BaseException) -> bool:
+    """Whether Redis keeps a command from us, as managed ones do by their users' rights or by not having it at all."""
+    return isinstance(error, redis.exceptions.NoPermissionError) or (
+        isinstance(error, Refusal) and str(error).lower().startswith("unknown command")
+    )
+
+
 async def now_ms(client: Client, key: str = keys.SHARD_COUNT) -> int:
     """Redis' clock, which is the one that all processes share; in a cluster that of the master which holds ``key``.
 

@@ -10,7 +10,7 @@ from redis.asyncio import RedisCluster
 
 from tonearm.discord.snowflake import made_ms
 from tonearm.redis import keys
-from tonearm.redis.client import Client, now_ms
+from tonearm.redis.client import Client, Refusal, is_withheld, now_ms
 
 LOOKED_AT = 20
 """Answers of each shard, those that are due first, of which the oldest is looked for."""
@@ -23,7 +23,7 @@ class Figures(msgspec.Struct, frozen=True):
     """At one moment. ``owned`` and ``ownerless`` are shards; the other numbers are of the workers' streams too.
 
     Ages are in ms, 0 where there is nothing. ``memory`` is the used part of maxmemory, at the fullest master; 0 where
-    there is no maxmemory.
+    there is no maxmemory, or where Redis keeps it to itself.
     """
 
     owned: int
@@ -68,12 +68,17 @@ async def fetch_figures(client: Client, shard_count: int) -> Figures:
 
 
 async def fetch_memory_used(client: Client) -> float:
-    """The used part of maxmemory, at the fullest master; 0 where there is no maxmemory.
+    """The used part of maxmemory, at the fullest master; 0 where there is none, or where Redis keeps it to itself.
 
     Raises:
         RedisError: Redis doesn't answer.
     """
-    return max(_used(info) for info in await _infos(client))
+    try:
+        return max(_used(info) for info in await _infos(client))
+    except Refusal as error:
+        if not is_withheld(error):
+            raise
+        return 0.0
 
 
 def _oldest(now_ms: int, times: Iterable[int]) -> int:
@@ -103,5 +108,5 @@ async def _infos(client: Any) -> list[dict[str, Any]]:
 
 
 def _used(info: dict[str, Any]) -> float:
-    most = int(info["maxmemory"])
+    most = int(info.get("maxmemory", 0))
     return int(info["used_memory"]) / most if most else 0.0

@@ -346,7 +346,7 @@ OUTBOX_OLDEST = gauge(
 REDIS_UP = gauge("tonearm_redis_up", "1 where Redis answers, of a cluster every master; else 0.", of=_WORKER)
 REDIS_MEMORY = gauge(
     "tonearm_redis_memory_ratio",
-    "Part of Redis' maxmemory that is used, at the fullest master; 0 without a maxmemory.",
+    "Part of Redis' maxmemory that is used, at the fullest master; 0 without a maxmemory, or where it is not told.",
     of=_WORKER,
 )
 POSTGRES_UP = gauge("tonearm_postgres_up", "1 where PostgreSQL answers, else 0.", of=_WORKER)

@@ -7,7 +7,7 @@ from tests.support.interactions.stub_node import StubNode, answer
 from tonearm.jobs.job import DeadLetter, Job, Reply, encode
 from tonearm.music.actions import Pause
 from tonearm.redis import keys, lease
-from tonearm.redis.client import now_ms
+from tonearm.redis.client import connect, is_cluster, now_ms
 from tonearm.redis.figures import Figures, fetch_figures
 from tonearm.redis.handover import hand_over
 
@@ -83,3 +83,16 @@ async def test_memory_is_a_part_of_what_may_be_used(redis_client):
         assert 0 < (await fetch_figures(redis_client, 1)).memory < 0.5
     finally:
         await redis_client.config_set("maxmemory", 0)
+
+
+async def test_where_redis_keeps_its_memory_to_itself_all_else_is_told(redis_client, redis_url):
+    everywhere = {"target_nodes": "primaries"} if is_cluster(redis_url) else {}
+    rights = ("reset", "on", ">pw", "~*", "&*", "+@all", "-info")
+    await redis_client.xadd(keys.dead(0), {"d": encode(DeadLetter("i:1", GUILD, "broken", 0))})
+    await redis_client.execute_command("ACL SETUSER", "managed", *rights, **everywhere)
+    try:
+        async with connect(redis_url.replace("://", "://managed:pw@"), timeout=5) as client:
+            figures = await fetch_figures(client, 1)
+    finally:
+        await redis_client.execute_command("ACL DELUSER", "managed", **everywhere)
+    assert (figures.dead, figures.memory) == (1, 0)
