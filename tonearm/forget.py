@@ -13,7 +13,7 @@ from tonearm.errors import Conflict, StartFailed
 from tonearm.guild_data.tasks import Deletion, TaskKind, TaskState
 from tonearm.postgres import guild_tasks
 from tonearm.postgres.grants import fetch_grants
-from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.postgres.pool import FAILURES, Pool, reason
 from tonearm.premium.grants import are_over
 from tonearm.settings import load
 
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     try:
         return asyncio.run(_run(settings.database_url, options))
     except FAILURES as error:
-        raise StartFailed(f"PostgreSQL can't be used: {error or 'it does not answer'}. Was it migrated?") from None
+        raise StartFailed(f"PostgreSQL can't be used: {reason(error)}. Was it migrated?") from None
 
 
 async def _run(url: str, options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from tonearm.errors import StartFailed
 from tonearm.keyring import FRESH
 from tonearm.postgres.api_keys import ApiKey, create_key, fetch_keys, revoke_key
-from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.postgres.pool import FAILURES, Pool, reason
 from tonearm.redis import key_tier
 from tonearm.redis.client import FAILURES as REDIS_FAILURES
 from tonearm.redis.client import connect
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     try:
         return asyncio.run(_run(settings.database_url, settings.redis_url, options))
     except FAILURES as error:
-        raise StartFailed(f"PostgreSQL can't be used: {error or 'it does not answer'}. Was it migrated?") from None
+        raise StartFailed(f"PostgreSQL can't be used: {reason(error)}. Was it migrated?") from None
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

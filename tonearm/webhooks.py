@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from tonearm.errors import StartFailed
 from tonearm.postgres import outgoing
 from tonearm.postgres.outgoing import Delivery, Endpoint
-from tonearm.postgres.pool import FAILURES, Pool
+from tonearm.postgres.pool import FAILURES, Pool, reason
 from tonearm.settings import load
 
 TIMEOUT = 5.0
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
     try:
         return asyncio.run(_run(settings.database_url, options))
     except FAILURES as error:
-        raise StartFailed(f"PostgreSQL can't be used: {error or 'it does not answer'}. Was it migrated?") from None
+        raise StartFailed(f"PostgreSQL can't be used: {reason(error)}. Was it migrated?") from None
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

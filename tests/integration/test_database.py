@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -175,6 +176,26 @@ async def test_a_database_that_refuses_is_a_sentence_without_the_password() -> N
     with pytest.raises(StartFailed, match="PostgreSQL can't be used") as unreachable:
         await migrate(f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert "secret" not in str(caught.value) + str(unreachable.value)
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("@127.0.0.1:1/x?sslmode=verify-full", "root certificate file .* does not exist"),
+        (f"@{'a' * 70}.example/x", "its address can't be understood"),
+    ],
+)
+async def test_an_address_that_can_not_be_used_is_a_sentence_that_says_why(
+    rest: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where there is no root.crt
+    url = f"postgresql://me:secret{rest}"
+    with pytest.raises(StartFailed, match=rf"^PostgreSQL can't be used: {said}[^\n]*$") as caught:
+        await migrate(url)
+    assert "secret" not in str(caught.value)
+    async with Pool(url) as pool:
+        with pytest.raises(FAILURES, match=said):
+            await pool.fetch_row("select 1")
 
 
 async def test_a_database_that_hangs_is_an_error_in_time() -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from tonearm.errors import StartFailed
+from tonearm.postgres.pool import FAILURES, close_connection, open_connection, reason
 from tonearm.settings import load
 
 LOCK = 0x746F6E6561726D
@@ -84,7 +85,7 @@ async def migrate(
         while (name := await _apply_next(connection, migrations, turn_timeout)) is not None:
             applied.append(name)
     finally:
-        await _close(connection)
+        await close_connection(connection)
     return applied
 
 
@@ -121,35 +122,19 @@ async def _fetch_applied(url: str) -> set[str]:
         if await connection.fetchval("select to_regclass('tonearm_migrations')") is None:
             return set()
         return {row["name"] for row in await connection.fetch("select name from tonearm_migrations")}
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except FAILURES as error:
         raise StartFailed(f"PostgreSQL can't be asked: {error}") from error
     finally:
-        await _close(connection)
+        await close_connection(connection)
 
 
 async def _connect(url: str, timeout: float) -> Any:
     try:
         async with asyncio.timeout(timeout):
-            return await asyncpg.connect(url, timeout=timeout, statement_cache_size=0)
-    except TimeoutError:
-        reason = f"it did not answer within {timeout:g} s"
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
-        reason = "it refuses the user or the password"
-    except asyncpg.PostgresError as error:
-        reason = str(error)
-    except (asyncpg.InterfaceError, ValueError):
-        reason = "its address can't be understood"
-    except OSError as error:
-        reason = error.strerror or "it can't be reached"
-    raise StartFailed(f"PostgreSQL can't be used: {reason}. Check TONEARM_DATABASE_URL.")
-
-
-async def _close(connection: Any) -> None:
-    try:
-        async with asyncio.timeout(2):
-            await connection.close()
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()
+            return await open_connection(url, timeout=timeout, statement_cache_size=0)
+    except FAILURES as error:
+        why = f"it did not answer within {timeout:g} s" if isinstance(error, TimeoutError) else reason(error)
+        raise StartFailed(f"PostgreSQL can't be used: {why}. Check TONEARM_DATABASE_URL.") from None
 
 
 async def _apply_next(connection: Any, migrations: Sequence[Migration], turn_timeout: float) -> str | None:
@@ -176,7 +161,7 @@ async def _apply_next(connection: Any, migrations: Sequence[Migration], turn_tim
     except asyncpg.LockNotAvailableError:
         whose = "another process is migrating" if step == "the lock" else "a table is in use"
         raise StartFailed(f"Migrating stopped at {step}: {whose}, and goes on for too long. Try again.") from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except FAILURES as error:
         raise StartFailed(f"Migrating stopped at {step}: {error or 'PostgreSQL does not answer'}.") from error
 
 

@@ -53,6 +53,43 @@ Connection = Any
 """A connection of asyncpg's, inside a transaction."""
 
 
+async def open_connection(url: str, **options: Any) -> Connection:
+    """One connection; ``options`` are those of :func:`asyncpg.connect`.
+
+    Raises:
+        FAILURES: PostgreSQL is down, hanging or refusing, or the address can't be used.
+    """
+    try:
+        return await asyncpg.connect(url, **options)
+    except FAILURES:
+        raise
+    except asyncpg.InternalClientError as error:
+        raise asyncpg.InterfaceError(str(error)) from error
+    except ValueError:
+        # Its text may be a piece of the address, and so of the password.
+        raise asyncpg.InterfaceError("its address can't be understood") from None
+
+
+async def close_connection(connection: Connection) -> None:
+    """End it, also where PostgreSQL doesn't answer any more."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
+    except FAILURES:
+        connection.terminate()
+
+
+def reason(error: BaseException) -> str:
+    """Why PostgreSQL can't be used, as one of :data:`FAILURES` says it, in one line and without the password."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    if isinstance(error, REFUSALS):
+        return "it refuses the user or the password"
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or "it can't be reached"
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 class Pool:
     """Connections to one database; none is opened before it is needed. Use it as an async context manager.
 
@@ -93,12 +130,12 @@ class Pool:
     async def _connect(self, _: str, **options: Any) -> Any:
         """A new connection, to where the database is now; who is refused asks once more, as its password may be new."""
         try:
-            return await asyncpg.connect(self._url(), **options)
+            return await open_connection(self._url(), **options)
         except REFUSALS:
             if self._on_refused is None:
                 raise
             await self._on_refused()
-            return await asyncpg.connect(self._url(), **options)
+            return await open_connection(self._url(), **options)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
