@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 import msgspec
 
@@ -14,6 +14,10 @@ from tonearm.doctor.finding import Finding, Verdict
 from tonearm.envfile import unread
 from tonearm.errors import SettingsError
 from tonearm.settings import DECLARED, PREFIX, Settings, explain, load
+from tonearm.telemetry import LOG
+
+LOOK_TIMEOUT = 60.0
+"""Seconds that all checks of one part may take together; what each of them waits for has an end of its own."""
 
 
 def main(argv: list[str]) -> int:
@@ -79,16 +83,32 @@ def wrong_settings(environ: Mapping[str, str]) -> list[Finding]:
 
 async def examine(settings: Settings, words: str = lavalink.WORDS) -> list[Finding]:
     """Look at everything that is configured; each look has a timeout and none stops the others."""
-    looks: list[Callable[[], Awaitable[list[Finding]]]] = []
+    looks: list[Awaitable[list[Finding]]] = []
     if settings.redis_url:
-        looks.append(lambda: redis.examine(settings))
+        looks.append(_look("Redis", "REDIS_URL", redis.examine(settings)))
     if settings.discord_bot_token:
-        looks.append(lambda: discord.examine(settings))
+        looks.append(_look("Discord", "DISCORD_API_URL", discord.examine(settings)))
     if settings.lavalink_nodes:
-        looks.append(lambda: lavalink.examine(settings, words))
+        looks.append(_look("Lavalink", "LAVALINK_NODES", lavalink.examine(settings, words)))
     if settings.database_url:
-        looks.append(lambda: _postgres(settings))
-    return [finding for findings in await asyncio.gather(*(look() for look in looks)) for finding in findings]
+        looks.append(_look("PostgreSQL", "DATABASE_URL", _postgres(settings)))
+    return [finding for findings in await asyncio.gather(*looks) for finding in findings]
+
+
+async def _look(what: str, setting: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
+    """What a look finds; one that takes too long or breaks is itself a finding."""
+    try:
+        async with asyncio.timeout(LOOK_TIMEOUT):
+            return await looking
+    except TimeoutError:
+        remedy = f"Check {PREFIX}{setting}, and that what it names answers."
+        return [Finding(what, f"could not be looked at within {LOOK_TIMEOUT:g} s", remedy)]
+    except SettingsError as error:
+        return [Finding(what, "can't be looked at", str(error))]
+    except Exception as error:  # whatever it is: the other findings are worth to be read
+        LOG.exception("The look at %s broke", what)
+        remedy = f"Check {PREFIX}{setting}. If it is right, report this as a bug, with the traceback on stderr."
+        return [Finding(what, f"can't be looked at ({type(error).__name__})", remedy)]
 
 
 async def _postgres(settings: Settings) -> list[Finding]:

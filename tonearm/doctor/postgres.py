@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-
-import asyncpg
 
 from tonearm.doctor.finding import TIMEOUT, Finding
 from tonearm.postgres.migrate import shipped
+from tonearm.postgres.pool import FAILURES, close_connection, open_connection, reason
 from tonearm.postgres.pools import RESERVED, pool_size
 from tonearm.settings import PREFIX, Settings
 
@@ -16,14 +16,26 @@ from tonearm.settings import PREFIX, Settings
 async def examine(settings: Settings) -> list[Finding]:
     """Every check of the configured database."""
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=TIMEOUT)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        async with asyncio.timeout(TIMEOUT):
+            # Without prepared statements, as a pooler may be between.
+            connection = await open_connection(settings.database_url, timeout=TIMEOUT, statement_cache_size=0)
+    except FAILURES as error:
         remedy = f"Check {PREFIX}DATABASE_URL, and that the server runs."
-        return [Finding("PostgreSQL", f"does not answer ({error})", remedy)]
+        return [Finding("PostgreSQL", f"can't be used: {reason(error)}", remedy)]
     try:
-        return [await check(connection, settings) for check in CHECKS]
+        return [await _ask(what, connection, settings) for what in CHECKS]
     finally:
-        await connection.close()
+        await close_connection(connection)
+
+
+async def _ask(what: str, connection: Any, settings: Settings) -> Finding:
+    """What one check finds; one that PostgreSQL refuses or doesn't answer stops no other."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await CHECKS[what](connection, settings)
+    except FAILURES as error:
+        remedy = f"See that the user of {PREFIX}DATABASE_URL may read there, and what PostgreSQL's log says."
+        return Finding(what, f"can't be looked at: {reason(error)}", remedy)
 
 
 async def version(connection: Any, _: Settings) -> Finding:
@@ -65,4 +77,8 @@ async def connections(connection: Any, settings: Settings) -> Finding:
     return Finding("Connections", f"{limit} are the most: enough for {wanted}")
 
 
-CHECKS: tuple[Callable[[Any, Settings], Awaitable[Finding]], ...] = (version, schema, connections)
+CHECKS: Mapping[str, Callable[[Any, Settings], Awaitable[Finding]]] = {
+    "PostgreSQL": version,
+    "Tables": schema,
+    "Connections": connections,
+}

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import redis.exceptions
 
+from tonearm.errors import SettingsError
 from tonearm.redis import keys
 
 if TYPE_CHECKING:
@@ -31,43 +32,61 @@ def connect(url: str, *, timeout: float | None = HOT_TIMEOUT, max_connections: i
 
     ``url`` is ``redis://``, ``unix://`` or ``redis+cluster://``, and with TLS ``rediss://`` or ``rediss+cluster://``.
     The pool belongs to the event loop in which it is first used.
+
+    Raises:
+        SettingsError: a parameter of ``url`` is unknown or has a wrong value.
     """
+    try:
+        return _cluster(url, timeout, max_connections) if is_cluster(url) else _single(url, timeout, max_connections)
+    except (TypeError, ValueError, redis.exceptions.RedisError) as error:  # redis-py makes arguments of them
+        raise SettingsError("TONEARM_REDIS_URL has a parameter that is unknown or has a wrong value.") from error
+
+
+def _single(url: str, timeout: float | None, max_connections: int) -> Client:
     import redis.asyncio as aioredis  # a function that was just started has no time for it
-    from redis.asyncio.connection import parse_url
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
 
     from tonearm.redis.prompt import prompt
 
-    no_retry = Retry(NoBackoff(), 0)
-    if is_cluster(url):
-        from tonearm.redis.cluster import ClusterClient
-
-        settings: dict[str, Any] = dict(parse_url(url.replace("+cluster://", "://", 1)))
-        settings["ssl"] = settings.pop("connection_class", None) is not None
-        cluster = ClusterClient(
-            settings.pop("host", "localhost"),
-            settings.pop("port", 6379),
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            max_connections=max_connections,
-            retry=no_retry,
-            decode_responses=False,
-            **settings,
-        )
-        return cast(Client, cluster)
     client = aioredis.Redis.from_url(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         max_connections=max_connections,
-        retry=no_retry,
+        retry=_no_retry(),
         retry_on_error=[],
         decode_responses=False,
     )
     pool = client.connection_pool
     pool.connection_class = prompt(pool.connection_class)
+    pool.connection_class(**pool.connection_kwargs)  # which is thrown away: a wrong parameter is to be known now
     return client
+
+
+def _cluster(url: str, timeout: float | None, max_connections: int) -> Client:
+    from redis.asyncio.connection import parse_url
+
+    from tonearm.redis.cluster import ClusterClient
+
+    settings: dict[str, Any] = dict(parse_url(url.replace("+cluster://", "://", 1)))
+    settings["ssl"] = settings.pop("connection_class", None) is not None
+    cluster = ClusterClient(
+        settings.pop("host", "localhost"),
+        settings.pop("port", 6379),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        max_connections=max_connections,
+        retry=_no_retry(),
+        decode_responses=False,
+        **settings,
+    )
+    return cast(Client, cluster)
+
+
+def _no_retry() -> Any:
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    return Retry(NoBackoff(), 0)
 
 
 def is_cluster(url: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,68 @@ async def test_what_is_away_is_told_and_stops_no_other_look(redis_url: str) -> N
     ):
         assert f"{PREFIX}{setting}" in found[what].remedy
         assert SECRET not in found[what].found + found[what].remedy
+
+
+async def test_a_look_that_breaks_is_a_finding_and_stops_no_other(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks(*_: object) -> list[Finding]:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(doctor.lavalink, "examine", breaks)
+    found = await look(redis_url=redis_url, lavalink_nodes=f"http://:{SECRET}@127.0.0.1:1")
+    assert found["Redis"].verdict is Verdict.OK
+    assert found["Lavalink"].verdict is Verdict.ERROR
+    assert f"{PREFIX}LAVALINK_NODES" in found["Lavalink"].remedy
+    assert SECRET not in found["Lavalink"].found
+    assert [(record.levelno, bool(record.exc_info)) for record in caplog.records] == [(logging.ERROR, True)]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "parameter"),
+    [
+        ("redis", "socket_timeout=many"),
+        ("redis", "nonsense=1"),
+        ("rediss", "ssl_cert_reqs=nonsense"),
+        ("redis+cluster", "socket_timeout=many"),
+        ("redis+cluster", "nonsense=1"),
+    ],
+)
+async def test_a_parameter_of_redis_that_is_wrong(scheme: str, parameter: str) -> None:
+    (finding,) = (await look(redis_url=f"{scheme}://:{SECRET}@127.0.0.1:1?{parameter}")).values()
+    assert finding.verdict is Verdict.ERROR
+    assert f"{PREFIX}REDIS_URL has a parameter" in finding.remedy
+    assert SECRET not in str(finding)
+
+
+async def test_a_look_that_hangs_is_a_finding_and_stops_no_other(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: object) -> list[Finding]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(doctor, "LOOK_TIMEOUT", 1.0)
+    monkeypatch.setattr(doctor.lavalink, "examine", hangs)
+    found = await look(redis_url=redis_url, lavalink_nodes="http://:x@127.0.0.1:1")
+    assert found["Redis"].verdict is Verdict.OK
+    assert (found["Lavalink"].verdict, "within 1 s" in found["Lavalink"].found) == (Verdict.ERROR, True)
+
+
+async def test_who_cancels_it_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def hangs(*_: object) -> list[Finding]:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(doctor.redis, "examine", hangs)
+    looking = asyncio.create_task(look(redis_url="redis://127.0.0.1:1"))
+    await begun.wait()
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
 
 
 async def test_redis_away() -> None:
@@ -134,7 +198,8 @@ def test_only_errors_are_an_exit_code(
 
 
 async def test_without_a_driver_the_database_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "tonearm.doctor.postgres", raising=False)
+    for module in ("tonearm.doctor.postgres", "tonearm.postgres.pool"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.delattr(doctor, "postgres", raising=False)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     finding = (await look(database_url="postgresql://user@127.0.0.1:1/x"))["PostgreSQL"]

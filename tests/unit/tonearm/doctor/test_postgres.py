@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -72,3 +75,44 @@ async def test_one_that_is_away() -> None:
     found = await look("postgresql://user:secret@127.0.0.1:1/x")
     assert f"{PREFIX}DATABASE_URL" in found["PostgreSQL"].remedy
     assert "secret" not in found["PostgreSQL"].found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret@127.0.0.1:1/x?sslmode=verify-full",  # asyncpg's ClientConfigurationError
+        f"postgresql://user:secret@{'a' * 70}.example/x",  # a plain ValueError
+        "postgresql://user:secret@127.0.0.1:1/x?target_session_attrs=nonsense",
+    ],
+)
+async def test_an_address_that_can_not_be_used(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where there is no root.crt
+    (finding,) = (await look(url)).values()
+    assert finding.verdict is Verdict.ERROR
+    assert f"{PREFIX}DATABASE_URL" in finding.remedy
+    assert "secret" not in finding.found
+
+
+async def test_a_question_that_is_refused_stops_no_other(postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute("create table tonearm_migrations (other text)")
+    finally:
+        await connection.close()
+    found = await look(postgres_url)
+    assert [finding.verdict for finding in found.values()] == [Verdict.OK, Verdict.ERROR, Verdict.OK]
+    assert 'column "name" does not exist' in found["Tables"].found
+
+
+async def test_a_question_that_is_not_answered_ends_in_time(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await migrate(postgres_url)
+    monkeypatch.setattr(postgres, "TIMEOUT", 0.5)
+    holder = await asyncpg.connect(postgres_url)
+    try:
+        async with holder.transaction():
+            await holder.execute("lock table tonearm_migrations in access exclusive mode")
+            async with asyncio.timeout(20):
+                found = await look(postgres_url)
+    finally:
+        await holder.close()
+    assert [finding.verdict for finding in found.values()] == [Verdict.OK, Verdict.ERROR, Verdict.OK]
