@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
+import redis.asyncio
 
+from playground.system import PASSWORD
+from tonearm.redis import keys
 from tonearm.sentences import Sentence
+from tonearm.settings import PREFIX
 
 if TYPE_CHECKING:
     from playground.system import System
@@ -15,6 +21,11 @@ if TYPE_CHECKING:
 
 SOON = 7.0
 """Seconds. The watchdog takes nine at least: what is so before was not left to it."""
+
+WATCHED = 30.0
+"""Seconds. The watchdog takes 20 at most, as a player is reported each five."""
+
+STOOD_STILL = 'tonearm_voice_rejoins_total{reason="stands still"}'
 
 
 async def goes_on(room: Room) -> None:
@@ -114,3 +125,35 @@ async def test_where_end_to_end_encryption_is_demanded_it_is_told(room: Room) ->
     await room.guild.require_dave(False)
     await room.ask("play", query="long 880", where="now")
     await room.ear.hears(880)
+
+
+async def stand_still(room: Room, system: System, http: aiohttp.ClientSession) -> None:
+    """Pause at the audio node, behind Tonearm's back: it reports each five seconds that it is where it was."""
+    (url,) = system.audio_urls.values()
+    async with redis.asyncio.from_url(system.environ[f"{PREFIX}REDIS_URL"]) as store:
+        session = await store.hget(keys.sessions(room.shard), urlsplit(url).netloc)
+    path = f"v4/sessions/{session.decode()}/players/{room.guild.id}"
+    headers = {"Authorization": PASSWORD}
+    async with http.patch(f"{url}/{path}", json={"paused": True}, headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def rejoins(system: System, http: aiohttp.ClientSession) -> float:
+    """How often voice was joined again as a player stood still."""
+    async with http.get(f"{system.voice_url}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(STOOD_STILL))
+
+
+async def test_a_player_that_stands_still_is_joined_again(room: Room, system: System) -> None:
+    await room.ask("play", query="long 440")
+    await room.ear.hears(440)
+    async with aiohttp.ClientSession() as http:
+        before = await rejoins(system, http)
+        for _ in range(2):  # The look of each minute mends it too; within 45 s there is not another one.
+            await stand_still(room, system, http)
+            await room.ear.hears_silence()
+            await room.ear.hears(440, within=WATCHED)
+            if await rejoins(system, http) > before:
+                break
+        assert await rejoins(system, http) == before + 1
