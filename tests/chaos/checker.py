@@ -18,7 +18,10 @@ DONE, REFUSED, FAILED, SILENT = "done", "refused", "failed", "silent"
 
 @dataclass(frozen=True)
 class Sent:
-    """A job as its sender knows it. Times in ns; ``answered`` is when the first answer was read."""
+    """A job as its sender knows it. Times in ns; ``answered`` is when the first answer was read, ``ended`` the last.
+
+    ``word`` names the sentence of a refusal; ``mended``: it was sent when all was mended.
+    """
 
     id: str
     guild: int
@@ -30,6 +33,9 @@ class Sent:
     title: str | None = None
     where: str | None = None
     percent: int | None = None
+    word: str = ""
+    ended: int | None = None
+    mended: bool = False
 
     @property
     def accepted(self) -> bool:

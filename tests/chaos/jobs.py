@@ -28,7 +28,6 @@ from tests.chaos.script import QUEUED, Script
 from tests.chaos.told import told
 from tests.chaos.tones import make_tone
 from tonearm.child_logs import Log
-from tonearm.sentences import Sentence
 
 TONE_SECONDS = 10.0
 PEOPLE = 2
@@ -38,22 +37,6 @@ SETTLE_SECONDS = 90.0
 LAST_TRIES, LAST_AGAIN = 3, 2.0
 STRIKES = 3
 """So often a fault is tried where the twin does not answer, or nobody is there to be harmed; then it is missing."""
-EXCUSES = frozenset(
-    sentence.name
-    for sentence in (
-        Sentence.MEMORY_AWAY,
-        Sentence.NO_PLAYER,
-        Sentence.SOUND_AWAY,
-        Sentence.DISCORD_AWAY,
-        Sentence.TOO_LATE,
-        Sentence.TOO_BUSY,
-        Sentence.TOO_MANY_WAITING,
-        Sentence.NOTHING_PLAYING,
-        Sentence.NOT_CONNECTED,
-        Sentence.TRACK_ENDED,
-    )
-)
-"""Sentences that are true at times in this run. Everybody is in the right channel, and what they ask for is there."""
 
 
 def make_tones(folder: Path, plan: Plan) -> None:
@@ -91,7 +74,7 @@ class Jobs:
         self._packets_lost = 0
         self._write = log
         self._made = time.monotonic()
-        self._refusals: Counter[str] = Counter()
+        self._ended: dict[str, int] = {}
 
     async def run(self) -> Outcome:
         """Everything; the cluster is whole again in the end."""
@@ -161,6 +144,7 @@ class Jobs:
         # What was refused is not delivered again: nothing is known of it, so it would be done after all.
         with suppress(Unanswered, TimeoutError):
             message = await reply.answer(timeout=FINAL_SECONDS)
+            self._ended[reply.interaction_id] = time.monotonic_ns()
             if job.twice and told(message.text) == DONE:
                 await reply.again()
         return reply
@@ -189,15 +173,11 @@ class Jobs:
         if answer.status >= 400:
             self._missed.append(f"{job.kind} by script was refused: {answer.status} {answer.word}: {answer.text}")
             return
-        outcome = DONE if answer.word == DONE else REFUSED
-        if outcome == REFUSED:
-            self._refusals[answer.word] += 1
-            if answer.word not in EXCUSES:
-                self._missed.append(f"{job.kind} by script was refused for no reason: {answer.word}: {answer.text}")
+        outcome, word = (DONE, "") if answer.word == DONE else (REFUSED, answer.word)
         name, tone = f"a:{answer.body['id']}", None if job.tone is None else title(job.tone)
         self._sent_ms[name] = now_ms
         about = (job.guild, job.kind, sent_ns, told_ns, outcome, answer.text, tone, job.where, job.percent)
-        self._sent.append(Sent(name, *about))
+        self._sent.append(Sent(name, *about, word, time.monotonic_ns()))
 
     async def _outcomes(self) -> None:
         """What every person reads in the end: an answer may have taken the place of another."""
@@ -207,18 +187,15 @@ class Jobs:
             done = outcome == REFUSED and shows_done(reply.second)
             # Where Redis never heard of the delivery that was refused, nobody could put its sentence right.
             if done and not await self._cluster.redis.hexists(f"{slot}:job:{name}", "again"):
-                outcome = DONE
-            if outcome == REFUSED:
-                self._refusals[word] += 1
+                outcome, word = DONE, ""
             if outcome != DONE and self._last.get(id(job)) is reply:
                 self._missed.append(f"guild {job.guild}: no control when all was mended: {word} {text[:100]}")
-            elif outcome == REFUSED and word not in EXCUSES:
-                self._missed.append(f"{job.kind} {name} was refused for no reason: {text[:100]}")
             answered = None if outcome == FAILED else reply.answered_at_ns
             tone = None if job.tone is None else title(job.tone)
             about = (job.guild, job.kind, reply.sent_at_ns, answered, outcome, text, tone, job.where, job.percent)
             self._sent_ms[name] = now_ms
-            self._sent.append(Sent(name, *about))
+            ended = self._ended.get(reply.interaction_id)
+            self._sent.append(Sent(name, *about, word, ended, id(job) in self._last))
 
     # Faults.
 
@@ -297,7 +274,7 @@ class Jobs:
             verdict.add(one)
         planned = Counter(fault.kind for fault in self._plan.faults)
         found_out = (self._sent, planned, self._struck, self._watches, self._sent_ms, done_ms)
-        return Outcome(verdict, *found_out, self._notes, self._missed, self._refusals)
+        return Outcome(verdict, *found_out, self._notes, self._missed)
 
     def _keep(self, number: int, sent: list[Sent], found: Found, verdict: Verdict, heard_at: list[int]) -> None:
         """Write down everything about a guild in which something was wrong."""

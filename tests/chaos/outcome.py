@@ -35,6 +35,7 @@ class Outcome:
     done_ms: dict[str, int]
     notes: list[str]
     missed: list[str]
-    refusals: Mapping[str, int]
     books: Sheet | None = None
     void: list[str] = field(default_factory=list)
+    stalls: list[tuple[float, float]] = field(default_factory=list)
+    """When the machine stood still for long, from and to (monotonic, s)."""

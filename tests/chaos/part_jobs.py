@@ -16,6 +16,8 @@ from tests.chaos.patient import VALID_MS
 from tests.chaos.plan import FAULT_EVERY, FROZEN, Kind, make_plan
 from tests.chaos.report import Result, Row, Sheet
 from tests.chaos.script import Script
+from tests.chaos.shares import Shares
+from tests.chaos.stalls import Stalls
 
 GUILDS = 50
 SHORT_LONGEST = 5.0
@@ -49,10 +51,12 @@ async def run(asked: Run) -> Result:
     folder = asked.tones / "jobs"
     make_tones(folder, plan)
     shape = Shape(workers=2, api=2, patient=True)
-    async with Cluster(asked.folder, folder, shape, asked.log) as cluster, Script(cluster) as script:
-        outcome = await Jobs(script, plan, GUILDS, asked.log).run()
-        violations = await cluster.twin.violations()
-        complaints = await cluster.complaints()
+    with Stalls() as stalls:
+        async with Cluster(asked.folder, folder, shape, asked.log) as cluster, Script(cluster) as script:
+            outcome = await Jobs(script, plan, GUILDS, asked.log).run()
+            violations = await cluster.twin.violations()
+            complaints = await cluster.complaints()
+    outcome.stalls = stalls.long
     result = judge(outcome)
     result.missed += complaints
     result.lines.append(PATIENT)
@@ -109,14 +113,15 @@ def judge(outcome: Outcome) -> Result:
         result.missed += [f"{name}: {each}" for each in found]
     result.missed += outcome.missed
     _judge_faults(outcome, made, result)
-    void = [f"void: {each}" for each in outcome.void]
+    shares = Shares(outcome)
+    result.missed += shares.missed
+    void = [f"void: {each}" for each in (*outcome.void, *shares.void)]
     if len(void) > MOST_VOID:
         result.missed += void
-    reasons = ", ".join(f"{times} {name}" for name, times in sorted(outcome.refusals.items()))
-    result.lines += [f"refused: {reasons or 'none'}", *outcome.notes, *void]
+    result.lines += [*shares.lines, *outcome.notes, *void]
     result.figures = {
         "jobs": len(outcome.sent),
-        "refusals": dict(outcome.refusals),
+        "not_done": shares.figures,
         "faults": [
             {"kind": s.fault.kind, "whom": s.whom, "at_s": s.begun, "mended_after_s": round(s.mended - s.begun, 2)}
             for s in outcome.struck

@@ -9,12 +9,16 @@ from typing import Self
 STEP_SECONDS = 0.01
 STALL_MS = 100.0
 """Half of what is heard as a hole. A machine that has time for everybody stays far below it."""
+LONG_SECONDS = 0.5
+"""So long a stall is kept, with its time: programs that had to answer within 3 s had that much less."""
 
 
 class Stalls:
     """A context manager with a thread of its own that sleeps, and looks how late it wakes."""
 
     def __init__(self) -> None:
+        self.long: list[tuple[float, float]] = []
+        """Stalls that were long, from and to (monotonic, s)."""
         self._lock = threading.Lock()
         self._woke = time.monotonic()
         self._worst = 0.0
@@ -24,7 +28,8 @@ class Stalls:
     def mark(self) -> None:
         """Look from now on."""
         with self._lock:
-            self._woke, self._worst = time.monotonic(), 0.0
+            self._look()
+            self._worst = 0.0
 
     @property
     def worst_ms(self) -> float:
@@ -38,7 +43,7 @@ class Stalls:
         return self.worst_ms > STALL_MS
 
     def __enter__(self) -> Self:
-        self.mark()
+        self._woke = time.monotonic()
         self._thread.start()
         return self
 
@@ -50,8 +55,14 @@ class Stalls:
         while not self._end.is_set():
             time.sleep(STEP_SECONDS)
             with self._lock:
-                self._worst = max(self._worst, self._late())
-                self._woke = time.monotonic()
+                self._look()
+
+    def _look(self) -> None:
+        late, now = self._late(), time.monotonic()
+        self._worst = max(self._worst, late)
+        if late > LONG_SECONDS:
+            self.long.append((self._woke, now))
+        self._woke = now
 
     def _late(self) -> float:
         return time.monotonic() - self._woke - STEP_SECONDS

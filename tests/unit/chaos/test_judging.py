@@ -35,7 +35,7 @@ def outcome(verdict: Verdict, missed: list[str] | None = None, made: list[Struck
     watches = [Watch(Kind.VOICE_KILL.value, 1_500, 3, 4)]
     made = [struck(Kind.VOICE_KILL, 1.5)] if made is None else made
     moments = ({"i:1": 1_000, "i:2": 2_000}, {"i:1": 1_010, "i:2": 4_500})
-    return Outcome(verdict, sent, {Kind.VOICE_KILL: 1}, made, watches, *moments, [], missed or [], {})
+    return Outcome(verdict, sent, {Kind.VOICE_KILL: 1}, made, watches, *moments, [], missed or [])
 
 
 def test_a_job_is_laid_to_the_fault_before_it() -> None:
