@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,13 @@ from tests.chaos.books import Books
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
 from tests.chaos.faults import Faults, Struck
 from tests.chaos.outcome import Outcome, Watch
-from tests.chaos.plan import Job, Plan, tone_hz, tone_of
+from tests.chaos.plan import PARTS, Job, Plan, beginnings, tone_hz
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import QUEUED, Script
 from tests.chaos.told import told
-from tests.chaos.tones import make_tone
+from tests.chaos.tones import make_marked
 from tonearm.child_logs import Log
 
-TONE_SECONDS = 10.0
 PEOPLE = 2
 FINAL_SECONDS = 180.0
 """How long a deferred answer may take before it counts as silence: until all that stands before it is mended."""
@@ -43,7 +41,7 @@ def make_tones(folder: Path, plan: Plan) -> None:
     """Write what the plan wants to hear; files that are there are kept."""
     asked = [*plan.jobs, *plan.last]
     for number in range(1 + max((job.tone for job in asked if job.tone is not None), default=0)):
-        make_tone(folder, title(number), tone_hz(number), TONE_SECONDS)
+        make_marked(folder, title(number), tone_hz(number), PARTS)
 
 
 def title(number: int) -> str:
@@ -294,14 +292,13 @@ class Jobs:
         pipe.hget(f"{prefix}:player", "state")
         pipe.zrange(f"{prefix}:queue", 0, -1)
         log, player, queue = await pipe.execute()
-        # The same tone after a pause is no new one, so the same twice in a row is one that was measured badly.
-        tones = [number for number, _ in groupby(tone_of(start.frequency) for start in await room.ear.starts())]
+        starts = [start.frequency for start in await room.ear.starts()]
         return Found(
             [json.loads(entry) for entry in log],
             json.loads(player) if player else {},
             [id.decode() for id in queue],
             dead,
-            [title(number) for number in tones if number is not None],
+            [title(number) for number in beginnings(starts)],
         )
 
     async def _dead(self, shard: int) -> list[str]:

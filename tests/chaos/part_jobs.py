@@ -48,7 +48,7 @@ async def run(asked: Run) -> Result:
         longest=FROZEN[1] if asked.long else SHORT_LONGEST,
         every=FAULT_EVERY if asked.long else SHORT_EVERY,
     )
-    folder = asked.tones / "jobs"
+    folder = asked.tones / "marked"
     make_tones(folder, plan)
     shape = Shape(workers=2, api=2, patient=True)
     with Stalls() as stalls:

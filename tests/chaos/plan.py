@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from enum import StrEnum
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
 FAULT_EVERY: Final = 2.9
@@ -163,12 +164,51 @@ FIRST_TONE_HZ: Final = 400.0
 TONE_STEP_HZ: Final = 40.0
 
 
+class Part(IntEnum):
+    """Where in a tone it is."""
+
+    OPENING = 0
+    BRIDGE = 1
+    REST = 2
+
+
+PARTS: Final[tuple[tuple[float, float], ...]] = ((-13.0, 0.8), (0.0, 1.2), (13.0, 8.0))
+"""How far each part is from the tone's own frequency (Hz), and how long it is (s). Whoever goes on elsewhere may be a
+second off (promise 6), so the bridge is longer than that: an opening after the rest is another beginning."""
+PART_HZ: Final = 5.0
+"""So far from a part's frequency it is still that part."""
+
+
 def tone_hz(number: int) -> float:
-    """The frequency of a tone, Hz."""
+    """The frequency of a tone's bridge, Hz."""
     return FIRST_TONE_HZ + TONE_STEP_HZ * number
 
 
-def tone_of(frequency: float) -> int | None:
-    """The tone that a heard frequency is; ``None`` for what is between two of them."""
+def tone_of(frequency: float) -> tuple[int, Part] | None:
+    """The tone, and the part of it, that a heard frequency is; ``None`` for what is between two of them."""
     number = round((frequency - FIRST_TONE_HZ) / TONE_STEP_HZ)
-    return number if number >= 0 and abs(frequency - tone_hz(number)) <= TONE_STEP_HZ / 4 else None
+    if number < 0:
+        return None
+    off = frequency - tone_hz(number)
+    return next(((number, part) for part in Part if abs(off - PARTS[part][0]) <= PART_HZ), None)
+
+
+def beginnings(frequencies: Iterable[float]) -> list[int]:
+    """The tones that began, once for each time, from all that was heard: what the ear tells is a change of pitch.
+
+    A tone begins where another was heard before it, and where its opening is heard though its rest had been. That it
+    was begun again within its first two seconds is not heard.
+    """
+    begun: list[int] = []
+    reached: tuple[int, Part] | None = None
+    for frequency in frequencies:
+        heard = tone_of(frequency)
+        if heard is None:  # measured badly
+            continue
+        number, part = heard
+        if reached is None or reached[0] != number or (part is Part.OPENING and reached[1] is Part.REST):
+            begun.append(number)
+            reached = heard
+        else:
+            reached = max(reached, heard)
+    return begun

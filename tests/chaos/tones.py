@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from playground.library import chirp, tone
+import numpy as np
+
+from playground.library import SAMPLE_RATE, _amplitude, _faded, _write, chirp, tone
 
 LONG = "long440"
 LONG_HZ = 440.0
@@ -14,6 +17,8 @@ SHORT_HZ = 660.0
 SHORT_SECONDS = 10.0
 CHIRP = "chirp"
 CHIRP_SECONDS = 150.0
+LEVEL = -20.0
+"""dBFS RMS."""
 
 
 def make_tone(folder: Path, name: str, frequency: float, seconds: float) -> None:
@@ -22,6 +27,17 @@ def make_tone(folder: Path, name: str, frequency: float, seconds: float) -> None
     path = folder / f"{name}.webm"
     if not path.exists():
         tone(path, frequency, seconds)
+
+
+def make_marked(folder: Path, name: str, frequency: float, parts: Sequence[tuple[float, float]]) -> None:
+    """Write a tone that tells its parts apart: each is so many Hz off ``frequency``, for so many seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.webm"
+    if path.exists():
+        return
+    pitch = np.concatenate([np.full(round(seconds * SAMPLE_RATE), frequency + off) for off, seconds in parts])
+    wave = _amplitude(LEVEL) * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)
+    _write(path, "webm", _faded(wave), {"title": f"{frequency:g} Hz", "artist": "Tonearm"})
 
 
 def make_pair(folder: Path) -> None:
