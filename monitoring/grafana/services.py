@@ -8,6 +8,8 @@ from monitoring.grafana.promql import Query, increase, quantiles, rate, watched
 OURS = 'job=~"interactions|api|voice-node|worker"'
 NEAR = 'tier=~"process|redis"'
 """Tiers of a cache that spare PostgreSQL."""
+BACKED_UP = "kube_cronjob_status_last_successful_time"
+OUR_SPACE = 'namespace="discord-bot"'
 
 PROCESSES = Row(
     100,
@@ -266,9 +268,33 @@ KEYS = Row(
     ),
 )
 
+BACKUPS = Row(
+    700,
+    "Backups",
+    (
+        Panel(
+            id=701,
+            title="Age of the last good backup, of what it may be",
+            about="Good: below 100 %, which is 26 h for PostgreSQL and 3 h for Redis. It is Kubernetes' word, by "
+            "kube-state-metrics: empty without it, and with compose.",
+            unit=Unit.SHARE,
+            width=24,
+            queries=tuple(
+                Query(f'(time() - max({BACKED_UP}{{{OUR_SPACE}, cronjob="{cronjob}"}})) / {oldest}', store)
+                for store, cronjob, oldest in (
+                    ("PostgreSQL", "backup-postgres", 93600),
+                    ("Redis", "backup-redis", 10800),
+                )
+            ),
+            steps=rising(warn=0.95, bad=1),
+            alerts=("BackupLate",),
+        ),
+    ),
+)
+
 BOARD = Board(
     name="services",
     title="Tonearm: services",
     about="Whether each process and store is well, and how near it is to a limit.",
-    rows=(PROCESSES, REDIS, POSTGRES, WORKER, CACHES, KEYS),
+    rows=(PROCESSES, REDIS, POSTGRES, WORKER, CACHES, KEYS, BACKUPS),
 )

@@ -24,8 +24,9 @@ top of each, and is a Prometheus that scrapes every process and records what the
 
 **Grafana could not be had where this was made: nobody has seen these dashboards in it.** What is known instead, by
 `make dashboards-check`: Grafana's own models read and write each file unchanged; ids, grid, units, legends and
-thresholds are in order; every metric and label is one that the code declares; and every query returns data from a
-real Prometheus that has scraped a Tonearm under load, in which a voice node and an audio node were killed. The
+thresholds are in order; every metric and label is one that the code declares; and every query, but those for
+what only Kubernetes knows of the backups, returns data from a real Prometheus that has scraped a Tonearm under load, in
+which a voice node and an audio node were killed. The
 pictures below are plots of that data, by Matplotlib. They are a **data preview, not Grafana**: the layout, figures,
 units and thresholds are those of the panels, the looks are not. What stands still for want of a longer run, such as a
 share over an hour, is of little meaning in them.

@@ -32,12 +32,19 @@ SCRAPED_TOO = frozenset(
     {"up", "process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
 )
 """Metrics that are not ours: Prometheus' own, and those of its client."""
+FROM_KUBERNETES = frozenset({"kube_cronjob_status_last_successful_time"})
+"""Metrics of kube-state-metrics, which is not there where a system is loaded on one machine."""
 TARGET_LABELS = frozenset({"job", "instance", "le"})
 HISTOGRAM = re.compile(r"_(bucket|count|sum)$")
 RECORDED = re.compile(r"^ *- record: (\S+)$", re.MULTILINE)
-METRIC = re.compile(r"\b(tonearm_\w+|tonearm:[\w:]+|process_\w+|up)\b(?:\{([^}]*)\})?(\[)?")
+METRIC = re.compile(r"\b(tonearm_\w+|tonearm:[\w:]+|process_\w+|kube_\w+|up)\b(?:\{([^}]*)\})?(\[)?")
 
 register_default_plugins()
+
+
+def askable(expr: str) -> bool:
+    """Whether a system on one machine has what a query asks for."""
+    return FROM_KUBERNETES.isdisjoint(metric for metric, _, _ in METRIC.findall(expr))
 
 
 def panels(board: Json) -> list[Json]:
@@ -189,7 +196,7 @@ def _query(expr: str, legend: str) -> Iterator[str]:
     for metric, selectors, window in uses:
         declared = known[metric]
         if declared is None:
-            if metric not in SCRAPED_TOO | recorded():
+            if metric not in SCRAPED_TOO | FROM_KUBERNETES | recorded():
                 yield f"{metric} is declared nowhere"
             continue
         missing = set(re.findall(r"(\w+)\s*[=!]", selectors)) - {*declared.labels, *TARGET_LABELS}

@@ -16,6 +16,9 @@ FROM_OTHERS = {
     "process_start_time_seconds": "prometheus_client",
     "process_resident_memory_bytes": "prometheus_client",
 }
+FROM_KUBERNETES = "kube_cronjob_"
+"""How the metrics of kube-state-metrics begin that we ask for; their values are names in our manifests."""
+BY_KUBERNETES = {"namespace", "cronjob"}
 BY_PROMETHEUS = {"job", "instance"}
 RUNBOOK = "docs/operations/runbook.md"
 
@@ -28,6 +31,8 @@ CODE = "".join(
     for room in ("interactions", "tonearm", "voice_nodes")
     for path in (rules.ROOT / room).rglob("*.py")
 )
+
+MANIFESTS = "".join(path.read_text() for path in (rules.ROOT / "k8s/base").glob("*.yaml"))
 
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
@@ -71,6 +76,9 @@ def test_it_reads_what_there_is(rule: rules.Document) -> None:
         if name in RECORDED or name in FROM_OTHERS:
             assert set(labels) <= BY_PROMETHEUS
             continue
+        if name.startswith(FROM_KUBERNETES):
+            assert set(labels) <= BY_KUBERNETES
+            continue
         base = re.sub(r"_(bucket|count|sum)$", "", name)
         declared = CATALOGUE.get(name) or CATALOGUE[base]
         assert (declared.kind == "histogram") is (name not in CATALOGUE)
@@ -87,6 +95,8 @@ def test_it_asks_for_values_that_there_are(rule: rules.Document) -> None:
             for value in pattern.split("|"):
                 if label == "job":
                     assert value in jobs
+                elif name.startswith(FROM_KUBERNETES):
+                    assert f"  name: {value}\n" in MANIFESTS
                 elif label != "le" and value != "5..":  # any status of a failure
                     assert f'"{value}"' in CODE, f"{name} is never counted with {label}={value}"
 

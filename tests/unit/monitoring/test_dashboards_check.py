@@ -60,6 +60,15 @@ def test_a_panel_whose_query_returns_nothing_fails_the_check(board: Json, capsys
     assert "panel 203 (Players and listeners), A: no data: sum (tonearm_players)" in said
 
 
+def test_what_only_kubernetes_knows_may_be_missing(board: Json) -> None:
+    first = answered(board)[0]
+    asked = {"refId": "A", "expr": "time() - max(kube_cronjob_status_last_successful_time)"}
+    panel = first.panel | {"targets": [asked]}
+    assert missing([Answer(panel, asked, ())]) == []
+    assert "parse error" in missing([Answer(panel, asked, (), "parse error")])[0]
+    assert count({"panels": [panel]}, [Answer(panel, asked, ())]) == (0, 0)
+
+
 def test_what_prometheus_says_of_a_query_is_told(board: Json) -> None:
     (first, *_) = answered(board)
     assert "parse error" in missing([Answer(first.panel, first.target, (), "parse error")])[0]
