@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from playground.system import PASSWORD
+from playground.twin.client import TwinError
 from playground.twin.voice.listener import NotHeard
+from tests.chaos.buffers import judge_buffer, receive_buffer
 from tests.chaos.cluster import AUDIO, Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
@@ -32,6 +34,9 @@ REPEATS, LONG_REPEATS = 2, 20
 STALL_MS = 500.0
 TRIES = 3
 """A kill that is late while the machine stood still for so long is made again; the last time counts."""
+
+BREAKS_OFF = (TimeoutError, AssertionError, TwinError, aiohttp.ClientError)
+"""What ends one repetition, and not the run: somebody did not answer, or did not hear what was waited for."""
 
 GONE_NS = 150_000_000
 """A guild that heard nothing for so long after the kill was on the dead node."""
@@ -79,7 +84,10 @@ async def run(asked: Run) -> Result:
             asked.log("chaos", f"--- an audio node is killed, {number + 1}")
             for _ in range(TRIES):
                 stalls.mark()
-                heard, missing = await failover.repeat()
+                try:
+                    heard, missing = await failover.repeat()
+                except BREAKS_OFF as error:
+                    heard, missing = [], [f"repetition {number + 1} broke off: {error!r}"]
                 if missing or all(each.in_time for each in heard) or stalls.worst_ms < STALL_MS:
                     break
                 gap, error = max(each.gap for each in heard), max(each.error for each in heard)
@@ -91,6 +99,7 @@ async def run(asked: Run) -> Result:
         complaints = await cluster.complaints()
     result = judge(found, lost, players)
     result.lines += again
+    judge_buffer(result, long=asked.long, size=receive_buffer())
     result.missed += complaints
     return result
 
@@ -195,7 +204,7 @@ def judge(found: list[Heard], lost: list[str], players: list[int]) -> Result:
     result = Result("failover")
     gap = max((each.gap for each in found), default=0.0)
     error = max((each.error for each in found), default=0.0)
-    good = not lost and bool(found) and gap <= GAP_SECONDS and error <= ERROR_SECONDS
+    good = not lost and all(players) and gap <= GAP_SECONDS and error <= ERROR_SECONDS
     sheet = Sheet(
         "An audio node is killed; the music goes on at the other",
         ("times", "players on it", "longest without music (s)", "farthest off (s)", "never heard again"),
@@ -206,8 +215,8 @@ def judge(found: list[Heard], lost: list[str], players: list[int]) -> Result:
         "Off is how far the place is outside of what lies between going on where it broke off and never having stopped."
     )
     result.missed += lost
-    if not found and not lost:
-        result.missed.append("no guild was on the node that was killed")
+    if idle := players.count(0):
+        result.missed.append(f"{idle} times no guild was on the node that was killed")
     if gap > GAP_SECONDS:
         result.missed.append(f"{gap:.2f} s without music, not {GAP_SECONDS:g} s")
     if error > ERROR_SECONDS:

@@ -10,11 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import aiohttp
 import msgspec
 
 from playground.twin.client import TwinError
 from playground.twin.seen import Reply
 from playground.twin.voice.counting import LATE_NS, Report
+from tests.chaos.buffers import judge_buffer, receive_buffer
 from tests.chaos.cluster import VOICE, Cluster, Shape
 from tests.chaos.part import Run
 from tests.chaos.report import Result, Row, Sheet
@@ -43,7 +45,7 @@ LONG_REPEATS = 20
 TRIES = 3
 """So often a repetition is made that the machine's own stalls may have made late; then it is missing."""
 GAP_MS = LATE_NS / 1e6
-BREAKS_OFF = (TimeoutError, AssertionError, TwinError)
+BREAKS_OFF = (TimeoutError, AssertionError, TwinError, aiohttp.ClientError)
 """What ends one repetition, and not the run: somebody did not answer, or did not hear what was waited for."""
 
 ASSUMPTION = (
@@ -105,6 +107,7 @@ async def run(asked: Run) -> Result:
         async with Cluster(asked.folder, folder, Shape(shards=SHARDS), asked.log) as cluster:
             measured, quiet, complaints = await _measure(cluster, stalls, asked)
     result = judge(measured, quiet, _planned(asked))
+    judge_buffer(result, long=asked.long, size=receive_buffer())
     result.missed += complaints
     return result
 
@@ -121,7 +124,8 @@ async def _measure(cluster: Cluster, stalls: Stalls, asked: Run) -> tuple[dict[s
                 await handover.repeat(kind, number, measured[kind])
             except BREAKS_OFF as error:
                 measured[kind].broken_off.append(f"{number + 1}: {error!r}")
-                await handover.begin_anew()
+                with contextlib.suppress(*BREAKS_OFF):  # else the next one says so
+                    await handover.begin_anew()
     return measured, quiet, await cluster.complaints()
 
 
