@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +49,11 @@ def main(argv: Sequence[str], parts: dict[str, Part] = PARTS) -> int:
         begun = time.monotonic()
         with LogFolder(folder / "logs") as log:
             run = Run(seed, asked.long, folder, asked.dir / "tones", log, faults=not asked.without_faults)
-            result = asyncio.run(_interruptible(parts[name], run))
+            try:
+                result = asyncio.run(_interruptible(parts[name], run))
+            except Exception as error:  # the other parts are still to come
+                log("chaos", "".join(traceback.format_exception(error)))
+                result = Result(name, missed=[f"it broke off, see logs/chaos.log: {error!r}"])
         took = time.monotonic() - begun
         result.write(folder, seed=seed, commit=_commit(), long=asked.long, took_seconds=round(took, 1))
         result.show(console)

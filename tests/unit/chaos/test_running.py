@@ -51,6 +51,17 @@ def test_one_missed_part_of_two_is_enough(tmp_path: Path, capsys: pytest.Capture
     assert "seed " in capsys.readouterr().out
 
 
+def test_a_part_that_breaks_off_is_missed_and_the_next_one_still_runs(tmp_path: Path) -> None:
+    async def broken(_: Run) -> Result:
+        raise KeyError("a judge that fell over")
+
+    seeds: list[int] = []
+    assert main(["--seed", "7", "--dir", str(tmp_path)], {"broken": broken, "next": part([], seeds)}) == 1
+    assert seeds == [7]
+    assert "fell over" in json.loads((tmp_path / "broken" / RESULTS).read_text())["missed"][0]
+    assert "KeyError" in (tmp_path / "broken" / "logs" / "chaos.log").read_text()
+
+
 async def test_what_was_killed_comes_back_and_what_died_by_itself_is_told() -> None:
     lives: asyncio.Queue[object] = asyncio.Queue()
     async with Processes(lambda *_: None) as processes, asyncio.timeout(20):
