@@ -51,6 +51,8 @@ class Converger:
         self._submit = submit
         self._player = Player()
         self._applied: Wanted | None = None
+        self._losses = 0
+        """How often :attr:`_applied` was forgotten: what is told across that may not have been kept."""
         self._fresh_play: str | None = None
         self._voice_lost = False
         self._server_lost = False
@@ -61,8 +63,9 @@ class Converger:
         self._wake = asyncio.Event()
         self._trace: str | None = None
         """The job whose state is to be brought about."""
+        self._stepping = False
         self.steps = 0
-        """How often something was brought to the state: an observation made across a step is of the past."""
+        """How often something began to be brought to the state: an observation made across that is of the past."""
 
     def show(self, player: Player) -> None:
         """The player should be so from now on."""
@@ -81,7 +84,7 @@ class Converger:
 
     def observe(self, actual: Actual | None, steps: int) -> None:
         """Lavalink does ``actual`` (``None``: it has no such player); ``steps`` is what :attr:`steps` was before."""
-        if steps != self.steps:
+        if steps != self.steps or self._stepping:
             return
         self._held = self._server_lost = False
         self._wake.set()
@@ -114,8 +117,7 @@ class Converger:
         """The Lavalink server that plays is gone: go on at another one."""
         self._held = False
         self._server_lost = True
-        self._applied = None
-        self._wake.set()
+        self._forget()
 
     def voice_lost(self) -> None:
         """Voice refuses, or does not answer: Lavalink's player is of no use any more."""
@@ -131,8 +133,7 @@ class Converger:
         if not self._restarts.again(play):
             return False
         LOG.info("A track can't be started at a position: it is sought", extra=context(guild=self._guild))
-        self._applied = None
-        self._wake.set()
+        self._forget()
         return True
 
     def begins(self, play: str) -> None:
@@ -142,17 +143,15 @@ class Converger:
     def session_lost(self) -> None:
         """Lavalink has a new session: it knows neither the voice connection nor the track."""
         self._held = False
-        self._applied = None
         self._voice_lost = True
-        self._wake.set()
+        self._forget()
 
     def gateway_lost(self) -> None:
         """Discord has a new gateway session: the bot is in no channel."""
         link = self._sound.link(self._guild)
         if link is not None:
             link.forget()
-        self._applied = None
-        self._wake.set()
+        self._forget()
 
     def guild_available(self) -> None:
         """An outage of the guild is over. Where it cost the voice state, the bot joins again."""
@@ -206,6 +205,11 @@ class Converger:
     def _rejoin(self, cause: str) -> None:
         VOICE_REJOINS.labels(cause).inc()
         LOG.warning("Voice is to be joined again: %s", cause, extra=context(guild=self._guild))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Lavalink does not do any more what it was told: tell it again."""
+        self._losses += 1
         self._applied = None
         self._wake.set()
 
@@ -222,6 +226,7 @@ class Converger:
             if self._held:
                 continue
             self.steps += 1
+            self._stepping = True
             try:
                 trace = self._trace
                 with traces.span("sound", parent=trace):
@@ -241,16 +246,18 @@ class Converger:
                 LOG.exception("The sound could not be brought to its state", extra=context(guild=self._guild))
                 await backoff.wait()
                 self._wake.set()
+            finally:
+                self._stepping = False
 
     async def _bring(self, player: Player) -> None:
         if player.voice_channel is None:
             await self._leave()
             return
         if self._server_lost:
-            wanted = self._wanted(player)
+            wanted, losses = self._wanted(player), self._losses
+            self._note_start(wanted, sought=False)
             if await self._sound.move(self._guild, wanted):
-                self._applied = wanted
-                self._note_start(wanted, sought=False)
+                self._keep(wanted, losses)
             self._server_lost = False
         if await self._be_in(player.voice_channel):
             await self._play(player)
@@ -301,7 +308,7 @@ class Converger:
         return Wanted(playing.play, playing.entry.track.encoded, position, player.paused, player.volume, playing.seeks)
 
     async def _play(self, player: Player) -> None:
-        wanted = self._wanted(player)
+        wanted, losses = self._wanted(player), self._losses
         applied = self._applied
         if applied is None:
             changed, new_track, seek = wanted.play is not None, True, False
@@ -311,15 +318,20 @@ class Converger:
             changed = new_track or seek or (applied.paused, applied.volume) != (wanted.paused, wanted.volume)
         if changed:
             sought = new_track and self._restarts.seeks(wanted.play)
+            if new_track or seek:  # Before it is told: that it failed may be heard before the answer.
+                self._note_start(wanted, sought=sought)
             if sought:
                 await self._sound.start_and_seek(self._guild, wanted)
             else:
                 await self._sound.update(self._guild, wanted, new_track=new_track, seek=seek)
-            if new_track or seek:
-                self._note_start(wanted, sought=sought)
-        self._applied = wanted
+        self._keep(wanted, losses)
         if self._fresh_play == wanted.play:  # Else it was begun meanwhile, and is still to be heard.
             self._fresh_play = None
+
+    def _keep(self, wanted: Wanted, losses: int) -> None:
+        """Lavalink was told ``wanted``; ``losses`` is what was counted before."""
+        if losses == self._losses:
+            self._applied = wanted
 
     def _note_start(self, wanted: Wanted, *, sought: bool) -> None:
         playing = self._player.playing

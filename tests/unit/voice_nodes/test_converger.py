@@ -117,23 +117,65 @@ async def test_what_was_started_just_now_is_heard_from_its_beginning(world: Worl
     assert (await world.next())[1][0].position_ms == 10_000
 
 
+class Slowly:
+    """An update that is not answered before ``told`` is set."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.told = asyncio.Event()
+        world.sound.update.side_effect = self._update
+
+    async def _update(self, guild: int, wanted: Wanted, **how: bool) -> None:
+        self._world._update(guild, wanted, **how)
+        await self.told.wait()
+
+
 async def test_what_is_started_while_another_thing_is_told_is_heard_from_its_beginning(world: World) -> None:
     await playing(world, busy())
-    told = asyncio.Event()
-
-    async def slowly(guild: int, wanted: Wanted, **how: bool) -> None:
-        world._update(guild, wanted, **how)
-        await told.wait()
-
-    world.sound.update.side_effect = slowly
+    slow = Slowly(world)
     world.converger.show(busy(volume=30))
     assert await world.names(1) == ["update"]
     after = skipped(busy(volume=30))
     world.converger.begins("next")
     world.converger.show(after)
-    told.set()
+    slow.told.set()
     wanted, new_track = (await world.next())[1]
     assert (wanted.play, wanted.position_ms, new_track) == ("next", 0, True)
+
+
+async def test_a_session_that_is_lost_while_it_is_told_something_is_told_all(world: World) -> None:
+    await playing(world, busy())
+    slow = Slowly(world)
+    world.converger.show(busy(volume=30))
+    assert await world.names(1) == ["update"]
+    world.converger.session_lost()
+    slow.told.set()
+    assert await world.names(1) == ["reconnect"]
+    wanted, new_track = (await world.next())[1]
+    assert (wanted.volume, new_track) == (30, True)
+
+
+async def test_a_start_that_fails_before_it_is_answered_is_tried_again_by_seeking(world: World) -> None:
+    slow = Slowly(world)
+    player = busy()
+    assert player.playing is not None
+    world.sound.start_and_seek = AsyncMock(side_effect=lambda guild, wanted: world._note("sought", wanted))
+    await playing(world, player)
+    assert world.converger.start_again(player.playing.play)
+    slow.told.set()
+    assert await world.names(1) == ["sought"]
+
+
+async def test_what_was_seen_while_something_is_done_is_of_the_past(world: World) -> None:
+    await playing(world, busy())
+    slow = Slowly(world)
+    world.converger.show(busy(volume=30))
+    assert await world.names(1) == ["update"]
+    world.converger.observe(None, world.converger.steps)
+    slow.told.set()
+    world.converger.show(busy(volume=40))
+    wanted, new_track = (await world.next())[1]
+    assert (wanted.volume, new_track) == (40, False)
 
 
 async def test_who_is_silent_only_joins(world: World) -> None:
