@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import OpenRoom, Room
 
 SHARDS = 4
+PACKETS_UNTIL_SAVED = 75
+"""1.5 s of music."""
 QUIET = 4
 """Seconds without a change among the nodes after which they spread shards evenly."""
 
@@ -44,6 +46,11 @@ class Nodes:
         self.urls: dict[str, str] = {}
         self._names = ["voice-node"]
         self._numbers = itertools.count(2)
+
+    @property
+    def names(self) -> list[str]:
+        """Those that run."""
+        return [*self._names]
 
     async def start(self) -> str:
         """Start another one; returns when it is ready or stands by."""
@@ -182,6 +189,35 @@ async def controls(room: Room) -> None:
     await room.ear.hears_silence(for_ms=200)
     await room.ask("resume")
     await room.ear.hears(440)
+
+
+async def test_nobody_hears_a_rollout_that_replaces_every_node(open_room: OpenRoom, nodes: Nodes) -> None:
+    before = await nodes.wait_spread()
+    rooms = [await open_room(shard=shard, where=nodes.system) for shard in range(SHARDS)]
+    await asyncio.gather(*(room.ask("play", query="long 440") for room in rooms))
+    await asyncio.gather(*(room.ear.hears(440) for room in rooms))
+    # What another process needs is saved once a second.
+    await asyncio.gather(*(room.ear.wait_packets(PACKETS_UNTIL_SAVED) for room in rooms))
+    for room in rooms:
+        await room.ear.mark()
+    since = await nodes.system.twin.mark()
+    old = nodes.names
+    for name in old:
+        await nodes.start()
+        await nodes.stop(name)
+        await nodes.wait(lambda owners: len(owners) == SHARDS, within=5)
+    after = await nodes.owners()
+    assert set(before.values()) == set(old)
+    assert not set(after.values()) & {*old, "somebody who is gone"}, "all were replaced"
+    for shard in range(SHARDS):
+        await nodes.system.twin.wait_for("session_resumed", since=since, timeout=5, shard=shard)
+    assert await nodes.system.twin.log(since, name="identify") == []
+    for room in rooms:
+        report = await room.ear.wait_packets((await room.ear.report()).packets + 50)
+        assert report.socket_drops == 0
+        assert (report.lost, report.breaks, report.silence_runs, report.ssrc_changes) == (0, 0, 0, 0), report
+        assert (report.step_errors, report.restarts, report.bad, report.unheard) == (0, 0, 0, 0), report
+    await asyncio.gather(*(controls(room) for room in rooms))
 
 
 async def test_who_was_stopped_for_longer_than_its_lease_sends_nothing_more(open_room: OpenRoom, nodes: Nodes) -> None:
