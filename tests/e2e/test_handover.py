@@ -111,6 +111,7 @@ async def nothing_lost(rooms: list[Room]) -> None:
     for room in rooms:
         report = await room.ear.wait_packets(50)
         assert (report.lost, report.step_errors, report.silence_runs, report.ssrc_changes) == (0, 0, 0, 0), report
+        assert report.breaks == 0, report
         assert (report.bad, report.unheard) == (0, 0), "all of it was heard"
 
 
@@ -173,6 +174,7 @@ async def test_a_session_that_plays_on_for_a_frozen_node_is_a_short_gap(open_roo
         await room.twin.wait_for("voice_closed", since=since, timeout=15, guild_id=room.guild.id)
         report = await go_on(room)
         assert report.largest_gap_ms < FALLBACK_MS
+        assert report.breaks == 0
         await control_back(room)
     report = await go_on(room)
     assert report.ssrc_changes == 1, "one sender after the other, and none beside it"

@@ -159,7 +159,8 @@ async def listen(open_room: OpenRoom, pair: Pair, names: tuple[str, ...]) -> lis
 
 
 async def moved(listening: list[Listening], count: int, gap_ms: float) -> float:
-    """Wait until so many of them go on elsewhere; the longest gap in ms. Nobody heard two senders by turns."""
+    """Wait until so many of them go on elsewhere; the longest gap in ms. Nobody heard two senders by turns, and no
+    sender announced a pause, which would be no gap."""
     changes = await until(
         lambda: asyncio.gather(*(each.changes() for each in listening)), lambda found: sum(map(bool, found)) >= count
     )
@@ -171,7 +172,7 @@ async def moved(listening: list[Listening], count: int, gap_ms: float) -> float:
     ogg = [0.0, *[await each.off() for each in listening if each.name == OPUS]]
     print(f"longest gap: {longest:.0f} ms, farthest off: {max(offs):.2f} s, in Ogg {max(ogg):.2f} s")
     assert longest <= gap_ms
-    assert [report.ssrc_changes for report in reports] == [1] * count
+    assert [(report.ssrc_changes, report.breaks) for report in reports] == [(1, 0)] * count
     for each in listening:
         assert await each.off() <= (OGG_OFF_SECONDS if each.name == OPUS else OFF_SECONDS)
     return longest
