@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from tests.chaos.checker import NOT_JOINED, TAKEN_OUT
 from tests.chaos.faults import Struck
 from tests.chaos.plan import Kind
 from tonearm.sentences import Sentence
@@ -35,6 +36,7 @@ HTTP: Final = frozenset({Kind.HTTP_KILL, Kind.HTTP_TERM, Kind.HTTP_STOP})
 AUDIO: Final = frozenset({Kind.AUDIO_KILL, Kind.AUDIO_TERM, Kind.AUDIO_STOP})
 REDIS: Final = frozenset({Kind.REDIS_KILL, Kind.REDIS_STOP})
 REST: Final = frozenset({Kind.REST_SLOW, Kind.REST_500, Kind.REST_429})
+GATEWAY: Final = frozenset({Kind.GATEWAY_CUT, Kind.RESUME_REFUSED})
 CONNECTION: Final = frozenset({Kind.VOICE_MOVED, Kind.VOICE_CUT})
 
 CONTROL_SECONDS: Final = 15.0
@@ -59,7 +61,28 @@ CAUSES: Final = {
 }
 """By what people are told."""
 
+BEFALLEN: Final = {
+    TAKEN_OUT: Cause("that guild's voice connection", CONNECTION, CONTROL_SECONDS),
+    NOT_JOINED: Cause(
+        "voice or audio nodes, the gateway or that guild's voice connection",
+        VOICE | AUDIO | GATEWAY | CONNECTION,
+        CONTROL_SECONDS,
+    ),
+    "moved": Cause("nothing", frozenset(), 0.0),
+    "failed": Cause("audio nodes", AUDIO, CONTROL_SECONDS),
+}
+"""By what befalls a guild: nobody takes the bot out or moves it, and every tone can be played."""
 
-def explained(cause: Cause, begin: float, end: float, struck: Iterable[Struck]) -> bool:
-    """Whether one of the faults reaches into the time from ``begin`` to ``end`` (monotonic, s)."""
-    return any(s.fault.kind in cause.kinds and s.begun <= end and begin <= s.mended + cause.after for s in struck)
+
+def explained(cause: Cause, begin: float, end: float, struck: Iterable[Struck], room: str | None = None) -> bool:
+    """Whether one of the faults reaches into the time from ``begin`` to ``end`` (monotonic, s).
+
+    Of those that are done to the voice connection of one guild, only that of ``room`` counts.
+    """
+    return any(
+        s.fault.kind in cause.kinds
+        and s.begun <= end
+        and begin <= s.mended + cause.after
+        and (s.fault.kind not in CONNECTION or s.whom == room)
+        for s in struck
+    )

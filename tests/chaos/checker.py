@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 DONE, REFUSED, FAILED, SILENT = "done", "refused", "failed", "silent"
 """How a job ended for its person: with a message for everybody, a private refusal, Discord's "did not respond", or
@@ -57,9 +57,27 @@ class Found:
     heard: Sequence[str] = ()
 
 
+BEFALLS = ("disconnected", "moved", "failed")
+"""Entries that nobody asked for: out of the channel, moved to another, a track that could not be played."""
+TAKEN_OUT, NOT_JOINED = "taken out", "not joined"
+"""Out of the channel: by somebody else, or as the bot could not get in."""
+JOIN = "e:join:"
+
+
+class Befallen(NamedTuple):
+    """One of them; ``at_ms`` is Redis' time."""
+
+    what: str
+    id: str
+    at_ms: int
+
+
 @dataclass
 class Verdict:
-    """What was wrong; empty lists are what is promised. ``jobs`` maps ids of jobs to the word for their trouble."""
+    """What was wrong; empty lists are what is promised. ``jobs`` maps ids of jobs to the word for their trouble.
+
+    ``befallen`` is wrong unless something explains it, which is not known here.
+    """
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -68,6 +86,7 @@ class Verdict:
     silent: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     jobs: dict[str, str] = field(default_factory=dict)
+    befallen: list[Befallen] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -76,7 +95,7 @@ class Verdict:
 
     def add(self, other: Verdict) -> None:
         """Take another guild's verdict in."""
-        for name in ("lost", "doubled", "disordered", "dead", "silent", "wrong"):
+        for name in ("lost", "doubled", "disordered", "dead", "silent", "wrong", "befallen"):
             getattr(self, name).extend(getattr(other, name))
         self.jobs.update(other.jobs)
 
@@ -172,6 +191,9 @@ class _Model:
     def _step(self, entry: dict[str, Any]) -> None:
         what, id = entry["what"], entry["id"]
         job = self._jobs.get(id)
+        if what in BEFALLS:
+            named = what if what != "disconnected" else NOT_JOINED if id.startswith(JOIN) else TAKEN_OUT
+            self._verdict.befallen.append(Befallen(named, id, int(entry["at_ms"])))
         match what:
             case "play" | "queue":
                 self._added(what, id, job, entry)

@@ -7,12 +7,16 @@ import itertools
 import json
 import re
 import time
+import traceback
 from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import aiohttp
 
 from playground.twin.client import TwinError
 from playground.twin.messages import texts
@@ -20,7 +24,7 @@ from playground.twin.seen import RawReply, Reply, Unanswered
 from tests.chaos.books import Books
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
 from tests.chaos.faults import Faults, Struck
-from tests.chaos.outcome import Outcome, Watch
+from tests.chaos.outcome import Happened, Outcome, Watch
 from tests.chaos.plan import PARTS, Job, Plan, beginnings, tone_hz
 from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import QUEUED, Script
@@ -28,11 +32,15 @@ from tests.chaos.told import told
 from tests.chaos.tones import make_marked
 from tonearm.child_logs import Log
 
+T = TypeVar("T")
+
 PEOPLE = 2
 FINAL_SECONDS = 180.0
 """How long a deferred answer may take before it counts as silence: until all that stands before it is mended."""
 SETTLE_SECONDS = 90.0
 LAST_TRIES, LAST_AGAIN = 3, 2.0
+PATIENT_TRIES = 5
+WATCH_SECONDS = 1.5
 STRIKES = 3
 """So often a fault is tried where the twin does not answer, or nobody is there to be harmed; then it is missing."""
 
@@ -70,9 +78,10 @@ class Jobs:
         self._unjudged: set[int] = set()
         self._last: dict[int, Reply] = {}
         self._packets_lost = 0
+        self._unwatched = 0
         self._write = log
         self._made = time.monotonic()
-        self._ended: dict[str, int] = {}
+        self._ended: dict[str, tuple[int, str]] = {}
 
     async def run(self) -> Outcome:
         """Everything; the cluster is whole again in the end."""
@@ -81,24 +90,36 @@ class Jobs:
         books = Books(self._script, self._rooms)
         begun = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._trouble(begun, tasks))
+            tasks.create_task(self._guarded("faults", self._trouble(begun, tasks)))
             for job in self._plan.jobs:
-                tasks.create_task(self._ask(begun, job) if job.by_script else self._use(begun, job))
+                asking = self._ask(begun, job) if job.by_script else self._use(begun, job)
+                tasks.create_task(self._guarded(job, asking))
             for deal in self._plan.deals:
-                tasks.create_task(books.deal(begun, deal))
+                tasks.create_task(self._guarded(deal, books.deal(begun, deal)))
         self._log("the plan is over")
         await self._settle()
         self._log("settled")
         await self._watch(None)
-        await asyncio.gather(*(self._insist(job) for job in self._plan.last))
+        await asyncio.gather(*(self._guarded(job, self._insist(job)) for job in self._plan.last))
         await self._settle()
         self._log("settled again")
         await self._outcomes()
         outcome = await self._judge()
-        outcome.books = await books.compare()
+        await self._guarded("books", self._compare(books, outcome))
         outcome.missed += books.missed
         outcome.void = self._void + books.void
         return outcome
+
+    async def _compare(self, books: Books, outcome: Outcome) -> None:
+        outcome.books = await books.compare()
+
+    async def _guarded(self, what: object, work: Coroutine[Any, Any, object]) -> None:
+        """What breaks here is missed; it must not take the rest of a long run with it."""
+        try:
+            await work
+        except Exception as error:
+            self._write("chaos", "".join(traceback.format_exception(error)))
+            self._missed.append(f"{what}: {error!r}")
 
     def _log(self, word: str) -> None:
         self._write("chaos", f"{time.monotonic() - self._made:6.1f} s: {word}")
@@ -142,7 +163,7 @@ class Jobs:
         # What was refused is not delivered again: nothing is known of it, so it would be done after all.
         with suppress(Unanswered, TimeoutError):
             message = await reply.answer(timeout=FINAL_SECONDS)
-            self._ended[reply.interaction_id] = time.monotonic_ns()
+            self._ended[reply.interaction_id] = (time.monotonic_ns(), message.text)
             if job.twice and told(message.text) == DONE:
                 await reply.again()
         return reply
@@ -180,7 +201,7 @@ class Jobs:
     async def _outcomes(self) -> None:
         """What every person reads in the end: an answer may have taken the place of another."""
         for job, reply, now_ms in self._replies:
-            outcome, word, text = _outcome(await reply.refresh())
+            outcome, word, text = _outcome(await patiently(reply.refresh))
             name, slot = f"i:{reply.interaction_id}", f"{{s{self._rooms[job.guild].shard}}}"
             done = outcome == REFUSED and shows_done(reply.second)
             # Where Redis never heard of the delivery that was refused, nobody could put its sentence right.
@@ -192,7 +213,9 @@ class Jobs:
             tone = None if job.tone is None else title(job.tone)
             about = (job.guild, job.kind, reply.sent_at_ns, answered, outcome, text, tone, job.where, job.percent)
             self._sent_ms[name] = now_ms
-            ended = self._ended.get(reply.interaction_id)
+            ended, first = self._ended.get(reply.interaction_id, (None, ""))
+            if outcome == REFUSED and first != text:  # it was told something else at first, and this at some time
+                ended = time.monotonic_ns()
             self._sent.append(Sent(name, *about, word, ended, id(job) in self._last))
 
     # Faults.
@@ -216,21 +239,23 @@ class Jobs:
         for number, fault in enumerate(self._plan.faults):
             await _until(begun + fault.at)
             await self._watch(fault.kind.value)
-            tasks.create_task(strike(number), name=fault.kind.value)
+            tasks.create_task(self._guarded(fault, strike(number)), name=fault.kind.value)
 
     async def _watch(self, kind: str | None) -> None:
         begun_ms, drops = _wall_ms(), 0
         try:
-            reports = await asyncio.gather(*(room.ear.report() for room in self._rooms))
+            # No busy twin may hold the next fault up.
+            async with asyncio.timeout(None if kind is None else WATCH_SECONDS):
+                reports = await asyncio.gather(*(patiently(room.ear.report) for room in self._rooms))
             self._packets_lost, drops = sum(report.lost for report in reports), reports[0].socket_drops
         except TimeoutError:
-            self._notes.append(f"the twin was busy before {kind}: packets lost until then are laid to the next fault")
+            self._unwatched += 1
         if self._watches:
             self._watches[-1].lost = self._packets_lost - self._watches[-1].lost_before
         if kind is not None:
             self._watches.append(Watch(kind, begun_ms, self._packets_lost))
         elif drops:
-            self._notes.append(f"the kernel dropped {drops} datagrams: packets lost are void")
+            self._missed.append(f"void: the kernel dropped {drops} datagrams, so nobody knows what was heard")
 
     # The end.
 
@@ -256,23 +281,39 @@ class Jobs:
     async def _judge(self) -> Outcome:
         verdict = Verdict()
         done_ms: dict[str, int] = {}
+        happened: list[Happened] = []
+        kept: list[int] = []
+        clock = time.time() - time.monotonic()
         by_guild: dict[int, list[Sent]] = defaultdict(list)
         for job in self._sent:
             by_guild[job.guild].append(job)
         dead = [await self._dead(shard) for shard in range(self._cluster.shape.shards)]
-        for number, room in enumerate(self._rooms):
+
+        async def judge(number: int, room: Room) -> None:
             found = await self._found(room, dead[room.shard])
             done_ms.update((entry["id"], entry["at_ms"]) for entry in found.log)
             one = check(by_guild[number], found)
             if number in self._unjudged:
-                continue
-            if not one.good:
-                self._notes.append(f"guild {room.guild.id} ({number}, shard {room.shard}): see guild-{number}.json")
+                return
+            if not one.good or one.befallen:
+                kept.append(number)
                 self._keep(number, by_guild[number], found, one, [s.started_ns for s in await room.ear.starts()])
+            name = room.guild.name
+            happened.extend(Happened(each.what, name, each.id, each.at_ms / 1000 - clock) for each in one.befallen)
             verdict.add(one)
+
+        for number, room in enumerate(self._rooms):
+            await self._guarded(f"the verdict on guild {number}", judge(number, room))
+        if kept:
+            self._notes.append(f"All that is known of a guild is in guild-N.json, for {', '.join(map(str, kept))}.")
+        if self._unwatched:
+            busy = f"{self._unwatched} of {len(self._watches)} times"
+            self._notes.append(
+                f"{busy} the twin was too busy to tell of lost packets: they are laid to the next fault."
+            )
         planned = Counter(fault.kind for fault in self._plan.faults)
         found_out = (self._sent, planned, self._struck, self._watches, self._sent_ms, done_ms)
-        return Outcome(verdict, *found_out, self._notes, self._missed)
+        return Outcome(verdict, *found_out, self._notes, self._missed, happened=happened)
 
     def _keep(self, number: int, sent: list[Sent], found: Found, verdict: Verdict, heard_at: list[int]) -> None:
         """Write down everything about a guild in which something was wrong."""
@@ -292,7 +333,7 @@ class Jobs:
         pipe.hget(f"{prefix}:player", "state")
         pipe.zrange(f"{prefix}:queue", 0, -1)
         log, player, queue = await pipe.execute()
-        starts = [start.frequency for start in await room.ear.starts()]
+        starts = [start.frequency for start in await patiently(room.ear.starts)]
         return Found(
             [json.loads(entry) for entry in log],
             json.loads(player) if player else {},
@@ -317,6 +358,18 @@ class Jobs:
                     raw = await redis.lrange(key, 0, -1)
             found.update(re.findall(r"i:\d{15,}|a:[0-9a-f]{64}", repr(raw)))
         return sorted(found)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Of a twin that is busy, when all is over: ask again.
+
+    Raises:
+        TimeoutError: it never answered.
+    """
+    for _ in range(PATIENT_TRIES - 1):
+        with suppress(TimeoutError, aiohttp.ClientError):
+            return await ask()
+    return await ask()
 
 
 def _outcome(reply: Reply) -> tuple[str, str, str]:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
+
 from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT
 from tests.chaos.cluster import Cluster, Shape
 from tests.chaos.jobs import Jobs, make_tones
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import LEAST_DONE, LONG_LEAST_DONE, Outcome
 from tests.chaos.part import Run
 from tests.chaos.patient import VALID_MS
 from tests.chaos.plan import FAULT_EVERY, FROZEN, Kind, make_plan
@@ -26,6 +28,9 @@ SHORT_EVERY = 1.3
 
 MOST_VOID = 3
 """So often the twin may be too busy to say what it did; that is not judged then. More, and the run proves nothing."""
+
+OUTCOME = "outcome.json"
+"""What was found, kept before it is judged."""
 
 SPACE = 3.0
 """Seconds from one fault to the next, as promised."""
@@ -57,6 +62,8 @@ async def run(asked: Run) -> Result:
             violations = await cluster.twin.violations()
             complaints = await cluster.complaints()
     outcome.stalls = stalls.long
+    outcome.least_done = LONG_LEAST_DONE if asked.long else LEAST_DONE
+    (asked.folder / OUTCOME).write_bytes(msgspec.json.encode(outcome, enc_hook=str))
     result = judge(outcome)
     result.missed += complaints
     result.lines.append(PATIENT)

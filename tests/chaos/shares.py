@@ -1,17 +1,15 @@
-"""How much of what was asked for was done, and whether a fault explains what was not."""
+"""How much of what was asked for was done, and whether a fault explains what was not, or what nobody asked for."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from tests.chaos.causes import CAUSES, HONEST, NOT_DELIVERED, explained
+from tests.chaos.causes import BEFALLEN, CAUSES, HONEST, NOT_DELIVERED, explained
 from tests.chaos.checker import DONE, FAILED, REFUSED, Sent
 from tests.chaos.outcome import Outcome
 
-LEAST_DONE = 0.5
-"""Of all jobs but those that were refused honestly; about three quarters are, where a fault comes each 1.3 s."""
-LEAST_OF_KIND = 0.1
+LEAST_OF_KIND = 0.05
 """Of each kind that was sent, honest refusals too: it is not refused for ever."""
 DISCORD_WAITS = 3.0
 """Seconds."""
@@ -32,13 +30,14 @@ class Shares:
             if word(job) and not job.mended:
                 self._judge(job)
         self._tell()
+        self._judge_happened()
 
     def _judge_shares(self) -> None:
-        sent = self._outcome.sent
+        sent, least = self._outcome.sent, self._outcome.least_done
         able = [job for job in sent if not _honest(job)]
         done = sum(job.outcome == DONE for job in able)
-        if done < LEAST_DONE * len(able):
-            self.missed.append(f"only {done} of {len(able)} jobs were done, not {LEAST_DONE:.0%}")
+        if done < least * len(able):
+            self.missed.append(f"only {done} of {len(able)} jobs were done, not {least:.0%}")
         shares = []
         for kind, times in sorted(Counter(job.kind for job in sent).items()):
             of_kind = sum(job.outcome == DONE for job in sent if job.kind == kind)
@@ -46,7 +45,7 @@ class Shares:
             if of_kind < LEAST_OF_KIND * times:
                 self.missed.append(f"{kind}: only {of_kind} of {times} were done, not {LEAST_OF_KIND:.0%}")
         self.lines.append(
-            f"done: {done} of {len(able)} ({done / max(1, len(able)):.0%}, at least {LEAST_DONE:.0%}) beside "
+            f"done: {done} of {len(able)} ({done / max(1, len(able)):.0%}, at least {least:.0%}) beside "
             f"{len(sent) - len(able)} honest refusals; of all {', '.join(shares)} (each at least {LEAST_OF_KIND:.0%})"
         )
 
@@ -67,6 +66,15 @@ class Shares:
             self.void.append(f"{told}; but the machine stood still")
         else:
             self.missed.append(told)
+
+    def _judge_happened(self) -> None:
+        happened = self._outcome.happened
+        for each in happened:
+            cause = BEFALLEN[each.what]
+            if not explained(cause, each.at, each.at, self._outcome.struck, each.room):
+                self.missed.append(f"{each.room}: {each.what} {each.id}, with no fault that explains it")
+        for what, times in sorted(Counter(each.what for each in happened).items()):
+            self.lines.append(f"{what}, though nobody asked for it: {times}; excused by {BEFALLEN[what].words} only")
 
     def _tell(self) -> None:
         whole = max(1, len(self._outcome.sent))

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.checker import DONE, FAILED, REFUSED, SILENT, Found, Sent, Verdict, check
+from tests.chaos.checker import (
+    DONE,
+    FAILED,
+    NOT_JOINED,
+    REFUSED,
+    SILENT,
+    TAKEN_OUT,
+    Befallen,
+    Found,
+    Sent,
+    Verdict,
+    check,
+)
 
 MS = 1_000_000
 
@@ -130,6 +142,21 @@ def test_the_order_in_the_queue_counts() -> None:
 
 def test_an_end_that_speaks_of_a_play_that_was_over() -> None:
     assert judge(log=[*LOG[:-1], over("b", "d")]).wrong
+
+
+@pytest.mark.parametrize(
+    ("what", "id", "named"),
+    [
+        ("disconnected", "e:out:7:9", TAKEN_OUT),
+        ("disconnected", "e:join:7:9", NOT_JOINED),
+        ("moved", "e:to:7:9", "moved"),
+        ("failed", "e:d:over", "failed"),
+    ],
+)
+def test_what_nobody_asked_for_is_told(what: str, id: str, named: str) -> None:
+    entry = {"id": id, "what": what, "at_ms": 900, "play": "e"}
+    assert judge(log=[*LOG, entry]).befallen == [Befallen(named, id, 900)]
+    assert judge().befallen == []
 
 
 def test_a_name_of_a_play_that_was_given_before() -> None:

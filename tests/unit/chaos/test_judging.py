@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
 from playground.twin.seen import RawReply
-from playground.twin.voice.counting import Counter, Report
+from playground.twin.voice import counting
+from playground.twin.voice.counting import Report
 from tests.chaos import part_failover, part_handover, part_jobs, part_sentences
-from tests.chaos.checker import DONE, Sent, Verdict
+from tests.chaos.checker import DONE, Befallen, Sent, Verdict
 from tests.chaos.faults import Struck
 from tests.chaos.jobs import shows_done
 from tests.chaos.outcome import Outcome, Watch
@@ -19,6 +21,7 @@ from tests.chaos.part_failover import Heard
 from tests.chaos.part_handover import ASKED, CONTROL_SECONDS, KILLED, Measured
 from tests.chaos.part_sentences import Asked
 from tests.chaos.plan import Fault, Kind
+from tests.chaos.report import Row, Sheet
 from tests.chaos.troubles import FAILED, TROUBLES
 from tonearm.sentences import Sentence
 
@@ -44,6 +47,15 @@ def test_a_job_is_laid_to_the_fault_before_it() -> None:
     before, killed = (row.cells for row in result.sheets[1].rows)
     assert list(before) == ["(before the first)", "", "0.01", 0, 0, 0, 0]
     assert list(killed) == [Kind.VOICE_KILL, 1, "2.50", 4, 0, 0, 0]
+
+
+def test_what_was_found_is_kept_whole() -> None:
+    found = outcome(Verdict(lost=["skip i:2"], befallen=[Befallen("moved", "e:x", 5)]))
+    found.planned = Counter(found.planned)
+    found.books = Sheet("Subscriptions", ("deal",), [Row(("buy",))])
+    kept = msgspec.json.decode(msgspec.json.encode(found, enc_hook=str))
+    assert kept["planned"] == {Kind.VOICE_KILL.value: 1}
+    assert (kept["struck"][0][3], kept["verdict"]["befallen"][0][0]) == ("somebody", "moved")
 
 
 def test_a_fault_that_was_not_made_is_missed_though_it_was_planned() -> None:
@@ -111,7 +123,7 @@ def test_the_other_delivery_shows_that_it_is_done(status: int | None, body: dict
 
 
 def report(**changes: Any) -> Report:
-    counter = Counter(1, 0)
+    counter = counting.Counter(1, 0)
     for number in range(50):
         counter.add(1, number, number * 960, number * 20_000_000, b"music")
     return msgspec.structs.replace(counter.report(1_000_000_000), **changes)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.chaos.causes import CAUSES, HTTP, RESTART_SECONDS
-from tests.chaos.checker import DONE, FAILED, REFUSED, Sent, Verdict
+from tests.chaos.checker import DONE, FAILED, NOT_JOINED, REFUSED, TAKEN_OUT, Sent, Verdict
 from tests.chaos.faults import Struck
-from tests.chaos.outcome import Outcome
+from tests.chaos.outcome import Happened, Outcome
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.shares import Shares
 from tonearm.sentences import Sentence
@@ -23,12 +23,12 @@ def job(number: int, outcome: str = DONE, word: str = "", **given: Any) -> Sent:
     return Sent(**{"id": f"i:{number}", "guild": 1, **about, **given})
 
 
-def judge(*sent: Sent, struck: tuple[Struck, ...] = (), stalls: tuple[tuple[float, float], ...] = ()) -> Shares:
-    return Shares(Outcome(Verdict(), list(sent), {}, list(struck), [], {}, {}, [], [], stalls=list(stalls)))
+def judge(*sent: Sent, struck: tuple[Struck, ...] = (), **found: Any) -> Shares:
+    return Shares(Outcome(Verdict(), list(sent), {}, list(struck), [], {}, {}, [], [], **found))
 
 
-def struck(kind: Kind, begun: float, mended: float) -> Struck:
-    return Struck(Fault(begun, kind, 0, 0.0), begun, mended, "somebody")
+def struck(kind: Kind, begun: float, mended: float, whom: str = "somebody") -> Struck:
+    return Struck(Fault(begun, kind, 0, 0.0), begun, mended, whom)
 
 
 DONE_JOBS = [job(number) for number in range(100, 120)]
@@ -39,13 +39,20 @@ def test_a_system_that_does_nothing_is_missed_whatever_its_excuse(refused: tuple
     word, outcome = refused
     always = tuple(struck(kind, 0.0, 10_000.0) for kind in Kind)
     found = judge(*(job(number, outcome, word) for number in range(10_000)), struck=always)
-    assert "only 0 of 10000 jobs were done, not 50%" in found.missed
-    assert "done: 0 of 10000 (0%, at least 50%)" in found.lines[0]
+    assert "only 0 of 10000 jobs were done, not 33%" in found.missed
+    assert "done: 0 of 10000 (0%, at least 33%)" in found.lines[0]
+
+
+@pytest.mark.parametrize(("least", "good"), [(0.5, True), (0.6, False)])
+def test_the_long_form_wants_more(least: float, good: bool) -> None:
+    always = (struck(Kind.VOICE_KILL, 0.0, 10_000.0),)
+    refused = [job(number, REFUSED, "NO_PLAYER") for number in range(20)]
+    assert (not judge(*DONE_JOBS, *refused, struck=always, least_done=least).missed) is good
 
 
 def test_a_kind_that_is_never_done_is_missed_though_its_refusals_may_be_true() -> None:
     skips = [job(number, REFUSED, "NOTHING_PLAYING", kind="skip") for number in range(20)]
-    assert judge(*DONE_JOBS, *skips).missed == ["skip: only 0 of 20 were done, not 10%"]
+    assert judge(*DONE_JOBS, *skips).missed == ["skip: only 0 of 20 were done, not 5%"]
 
 
 @pytest.mark.parametrize(
@@ -83,10 +90,32 @@ def test_that_nothing_plays_is_no_reason_to_play_nothing() -> None:
 
 
 def test_what_a_machine_that_stood_still_may_have_done_is_void() -> None:
-    found = judge(*DONE_JOBS, job(101, FAILED), stalls=((100.0, 101.5),))
+    found = judge(*DONE_JOBS, job(101, FAILED), stalls=[(100.0, 101.5)])
     assert not found.missed
     assert "the machine stood still" in found.void[0]
 
 
 def test_what_was_asked_when_all_was_mended_is_judged_by_its_end() -> None:
     assert not judge(*DONE_JOBS, job(101, REFUSED, "NO_PLAYER", mended=True)).missed
+
+
+@pytest.mark.parametrize(
+    ("what", "by", "good"),
+    [
+        (TAKEN_OUT, struck(Kind.VOICE_CUT, 99.0, 99.5, "Room 3"), True),
+        (TAKEN_OUT, struck(Kind.VOICE_CUT, 99.0, 99.5, "Room 4"), False),
+        (TAKEN_OUT, struck(Kind.VOICE_CUT, 80.0, 80.5, "Room 3"), False),
+        (TAKEN_OUT, struck(Kind.VOICE_KILL, 99.0, 99.5), False),
+        (NOT_JOINED, struck(Kind.VOICE_KILL, 99.0, 99.5), True),
+        (NOT_JOINED, struck(Kind.GATEWAY_CUT, 80.0, 80.5), False),
+        (NOT_JOINED, struck(Kind.REDIS_KILL, 99.0, 99.5), False),
+        ("moved", struck(Kind.VOICE_MOVED, 99.0, 99.5, "Room 3"), False),
+        ("failed", struck(Kind.AUDIO_KILL, 99.0, 99.5), True),
+        ("failed", struck(Kind.AUDIO_KILL, 101.0, 101.5), False),
+        ("failed", struck(Kind.REDIS_KILL, 99.0, 99.5), False),
+    ],
+)
+def test_what_befalls_a_guild_needs_a_cause_too(what: str, by: Struck, good: bool) -> None:
+    found = judge(*DONE_JOBS, struck=(by,), happened=[Happened(what, "Room 3", "e:x", 100.0)])
+    assert (not found.missed) is good
+    assert found.lines[-1].startswith(f"{what}, though nobody asked for it: 1")
