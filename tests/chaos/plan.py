@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-FAULT_EVERY: Final = 2.9
-"""Seconds from one fault to the next, at most, unless they are to come sooner."""
+FAULT_EVERY: Final = 2.6
+"""Seconds from one fault to the next, at most, unless they are to come sooner. Not 3, as none is punctual."""
 FIRST_FAULT: Final = 2.0
 TAIL: Final = 4.0
 """Seconds of jobs after the last fault."""
