@@ -57,7 +57,7 @@ CAUSES: Final = {
     Sentence.NO_PLAYER.name: Cause(*_STEERING),
     Sentence.TOO_MANY_WAITING.name: Cause("all of these", REDIS | VOICE | AUDIO | REST, CONTROL_SECONDS),
     Sentence.SOUND_AWAY.name: Cause("voice or audio nodes", AUDIO | VOICE, CONTROL_SECONDS),
-    Sentence.DISCORD_AWAY.name: Cause("REST", REST, BACK_SECONDS),
+    Sentence.DISCORD_AWAY.name: Cause("REST, the gateway or voice nodes", REST | GATEWAY | VOICE, CONTROL_SECONDS),
 }
 """By what people are told."""
 

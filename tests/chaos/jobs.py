@@ -38,7 +38,7 @@ PEOPLE = 2
 FINAL_SECONDS = 180.0
 """How long a deferred answer may take before it counts as silence: until all that stands before it is mended."""
 SETTLE_SECONDS = 90.0
-LAST_TRIES, LAST_AGAIN = 3, 2.0
+LAST_TRIES, LAST_AGAIN, LAST_EVERY = 3, 2.0, 0.1
 PATIENT_TRIES = 5
 WATCH_SECONDS = 1.5
 STRIKES = 3
@@ -100,7 +100,7 @@ class Jobs:
         await self._settle()
         self._log("settled")
         await self._watch(None)
-        await asyncio.gather(*(self._guarded(job, self._insist(job)) for job in self._plan.last))
+        await asyncio.gather(*(self._guarded(job, self._insist(job, n)) for n, job in enumerate(self._plan.last)))
         await self._settle()
         self._log("settled again")
         await self._outcomes()
@@ -126,8 +126,9 @@ class Jobs:
 
     # People.
 
-    async def _insist(self, job: Job) -> None:
-        """All is mended: whoever is refused, or not answered at all, asks again once or twice, as all asked at once."""
+    async def _insist(self, job: Job, number: int) -> None:
+        """All is mended: one guild after the other; whoever is refused or not answered asks again once or twice."""
+        await asyncio.sleep(number * LAST_EVERY)
         for _ in range(LAST_TRIES):
             reply = await self._use(0.0, job)
             if reply is None:

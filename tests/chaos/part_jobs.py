@@ -34,7 +34,7 @@ OUTCOME = "outcome.json"
 
 SPACE = 3.0
 """Seconds from one fault to the next, as promised."""
-SPACES_OVER, LONGEST_SPACE = 0.05, 15.0
+SPACES_OVER, LONGEST_SPACE = 0.1, 15.0
 """The share of them that may be longer, and how long (s): where a fault waits for a whole victim, or for another fault
 of the same store to be mended, which takes 15 s at most."""
 

@@ -9,7 +9,7 @@ from tests.chaos.causes import BEFALLEN, CAUSES, HONEST, NOT_DELIVERED, explaine
 from tests.chaos.checker import DONE, FAILED, REFUSED, Sent
 from tests.chaos.outcome import Outcome
 
-LEAST_OF_KIND = 0.05
+LEAST_OF_KIND = 0.02
 """Of each kind that was sent, honest refusals too: it is not refused for ever."""
 DISCORD_WAITS = 3.0
 """Seconds."""

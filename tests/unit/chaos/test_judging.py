@@ -66,7 +66,7 @@ def test_a_fault_that_was_not_made_is_missed_though_it_was_planned() -> None:
 
 @pytest.mark.parametrize(
     ("spaces", "good"),
-    [([2.9] * 50, True), ([2.9] * 50 + [6.0], True), ([2.9] * 50 + [16.0], False), ([2.9] * 18 + [3.1, 3.1], False)],
+    [([2.9] * 50, True), ([2.9] * 50 + [6.0], True), ([2.9] * 50 + [16.0], False), ([2.9] * 17 + [3.1, 3.1], False)],
 )
 def test_faults_come_soon_after_one_another(spaces: list[float], good: bool) -> None:
     moments = [sum(spaces[:number]) for number in range(len(spaces) + 1)]

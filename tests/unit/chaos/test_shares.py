@@ -52,7 +52,7 @@ def test_the_long_form_wants_more(least: float, good: bool) -> None:
 
 def test_a_kind_that_is_never_done_is_missed_though_its_refusals_may_be_true() -> None:
     skips = [job(number, REFUSED, "NOTHING_PLAYING", kind="skip") for number in range(20)]
-    assert judge(*DONE_JOBS, *skips).missed == ["skip: only 0 of 20 were done, not 5%"]
+    assert judge(*DONE_JOBS, *skips).missed == ["skip: only 0 of 20 were done, not 2%"]
 
 
 @pytest.mark.parametrize(
