@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 
 
@@ -14,11 +15,13 @@ class Backoff:
         self._most = most
         self._next = first
 
-    async def wait(self) -> None:
-        """Wait, and wait longer the next time."""
+    async def wait(self, sooner: asyncio.Event | None = None) -> None:
+        """Wait, and wait longer the next time; no longer than until ``sooner``, which is news of what failed."""
         delay = self._next
         self._next = min(delay * 2, self._most)
-        await asyncio.sleep(delay * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load, guards nothing
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay * random.uniform(0.75, 1.25)):  # noqa: S311 - spreads load, guards nothing
+                await (sooner or asyncio.Event()).wait()
 
     def reset(self) -> None:
         """Begin again with the shortest wait."""

@@ -61,6 +61,8 @@ class Converger:
         self._still_since: float | None = None
         self._reported_ms = -1
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        """The gateway's session is another one since the step began: what failed may do now."""
         self._trace: str | None = None
         """The job whose state is to be brought about."""
         self._stepping = False
@@ -152,11 +154,13 @@ class Converger:
         if link is not None:
             link.forget()
         self._forget()
+        self._news.set()
 
     def guild_available(self) -> None:
-        """An outage of the guild is over. Where it cost the voice state, the bot joins again."""
-        guild = self._gateway.get_guild(self._guild)
-        if guild is not None and guild.me.voice is None:
+        """An outage of the guild is over. Where it cost the voice state, the bot joins again, if it does not already:
+        discord.py also says so when a new session has told of the guild."""
+        guild, link = self._gateway.get_guild(self._guild), self._sound.link(self._guild)
+        if link is not None and link.linked.is_set() and guild is not None and guild.me.voice is None:
             self.gateway_lost()
         self._wake.set()
 
@@ -225,6 +229,7 @@ class Converger:
             self._wake.clear()
             if self._held:
                 continue
+            self._news.clear()
             self.steps += 1
             self._stepping = True
             try:
@@ -236,7 +241,7 @@ class Converger:
                 backoff.reset()
             except (LavalinkAway, DiscordAway) as error:
                 LOG.warning("The sound is not as it should be: %s", error.detail, extra=context(guild=self._guild))
-                await backoff.wait()
+                await backoff.wait(self._news)
                 self._wake.set()
             except LeaseLost:
                 self._wake.set()  # for who runs it again
@@ -244,7 +249,7 @@ class Converger:
             except Exception:
                 # One guild that breaks does not stop the others.
                 LOG.exception("The sound could not be brought to its state", extra=context(guild=self._guild))
-                await backoff.wait()
+                await backoff.wait(self._news)
                 self._wake.set()
             finally:
                 self._stepping = False
@@ -289,11 +294,14 @@ class Converger:
         await self._sound.require_alive(self._guild)
         if link is not None and not link.linked.is_set():
             await self._sound.leave(voice.guild)
+        socket = self._gateway.ws
         try:
             await self._sound.join(voice)
-        except LavalinkGone:
-            raise  # Nothing has failed but the server: try again.
-        except (LavalinkAway, DiscordAway) as error:
+        except (LavalinkGone, DiscordAway):
+            raise  # Nothing has failed but the server, or the gateway: try again.
+        except LavalinkAway as error:
+            if self._news.is_set() or self._gateway.ws is not socket:
+                raise DiscordAway("another session or connection of the gateway during the join") from error
             LOG.warning("Not joined: %s", error.detail, extra=context(guild=self._guild, channel=channel))
             self._submit(Disconnected(channel, f"{JOIN_FAILED}:{channel}:{self._now_ms()}"))
             return False

@@ -26,6 +26,7 @@ from tonearm.sentences import Sentence
 from tonearm.telemetry import LOG, context
 from voice_nodes import resuming
 from voice_nodes.identifying import Turns
+from voice_nodes.introduced import Introduced
 from voice_nodes.lease import Tenure
 from voice_nodes.listener import GuildListener, Report, ServerListener, Trouble
 from voice_nodes.measuring import STUCK, count_trouble
@@ -78,8 +79,8 @@ class Gateway(discord.Client):
         self.resume_from: SavedGateway | None = None
         self._rest = rest
         self._whereabouts = Whereabouts()
-        self._unheard: set[int] = set()
-        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event, self._note_new_session]
+        self._introduced = Introduced(listener.gateway_started)
+        self._watchers: list[resuming.ON_EVENT] = [self._whereabouts.event, self._introduce]
         resuming.watch(self, self._tell_watchers)
         resuming.before_resume(self, self.until_held)
         self._left = False
@@ -176,14 +177,8 @@ class Gateway(discord.Client):
         """Tell of each event after it was taken."""
         self._watchers.append(on_event)
 
-    def _note_new_session(self, name: str, data: dict[str, Any]) -> None:
-        """Guild by guild, as Discord tells of them: before that none can be joined in this session, and later some
-        may have been."""
-        if name == "READY" and self.ready.is_set():
-            self._unheard = {int(guild["id"]) for guild in data["guilds"]}
-        elif name == "GUILD_CREATE" and (guild := int(data["id"])) in self._unheard:
-            self._unheard.discard(guild)
-            self._listener.gateway_started(guild)
+    def _introduce(self, name: str, data: dict[str, Any]) -> None:
+        self._introduced.event(name, data, self.ws, first=not self.ready.is_set())
 
     def _tell_watchers(self, name: str, data: dict[str, Any]) -> None:
         for on_event in self._watchers:
@@ -309,10 +304,12 @@ class Gateway(discord.Client):
         """Op 4: be in ``channel``, or in none.
 
         Raises:
-            DiscordAway: the gateway is not connected, or does not take it in time.
+            DiscordAway: the gateway has no session that knows the guild, or does not take it in time.
             LeaseLost: the lease has run out, maybe while discord.py waited for its turn to send.
         """
         self._lease.check()
+        if not self._introduced.knows(guild.id, self.ws):
+            raise DiscordAway("op 4: no session that knows the guild")
         try:
             async with asyncio.timeout(min(SEND_TIMEOUT, self._lease.remaining())):
                 await guild.change_voice_state(channel=channel, self_deaf=channel is not None)

@@ -186,7 +186,9 @@ class VoiceLink(wavelink.Player):
         return self._guild.id
 
     def forget(self) -> None:
-        """Take it out of discord.py and wavelink, without a call to either side."""
+        """Take it out of discord.py and wavelink, without a call to either side. Who waits for it waits no more."""
+        self._failure = "forgotten meanwhile"
+        self._settled.set()
         self._on_voice(self._guild_id, None)
         self.node._players.pop(self._guild_id, None)
         self.client._connection._remove_voice_client(self._guild_id)

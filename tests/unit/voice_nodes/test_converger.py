@@ -36,8 +36,11 @@ class World:
         self.fails: dict[str, list[Exception]] = {}
         self.link: Any = None
         self.known = True
+        self.cut = False
+        """Whether the gateway's connection is another one after each join."""
         self.running: asyncio.Task[None]
         self.gateway = create_autospec(Gateway, instance=True)
+        self.gateway.ws = object()
         self.gateway.get_guild.return_value = create_autospec(discord.Guild, instance=True)
         self.gateway.caller_channel.return_value = None
         self.gateway.is_unavailable.return_value = False
@@ -64,6 +67,8 @@ class World:
             raise self.fails[name].pop(0)
 
     def _join(self, channel: Any) -> None:
+        if self.cut:
+            self.gateway.ws = object()
         self._note("join", channel.id)
         self.link = create_autospec(VoiceLink, instance=True)
         self.link.linked = asyncio.Event()
@@ -282,19 +287,40 @@ async def test_who_was_removed_from_the_guild_leaves_no_player_behind(world: Wor
     assert await world.names(1) == ["drop"]
 
 
-@pytest.mark.parametrize("error", [LavalinkAway("x"), DiscordAway("x")])
-async def test_a_join_that_fails_is_told(world: World, error: Exception) -> None:
-    world.fails["join"] = [error]
+async def test_a_join_that_fails_is_told(world: World) -> None:
+    world.fails["join"] = [LavalinkAway("x")]
     world.converger.show(busy())
     event = await asyncio.wait_for(world.events.get(), 5)
     assert event == Disconnected(HERE, f"{JOIN_FAILED}:{HERE}:{NOW}")
 
 
-async def test_a_server_that_went_away_during_the_join_is_no_failure(world: World) -> None:
-    world.fails["join"] = [LavalinkGone("x"), LavalinkGone("x")]
+async def test_a_join_that_may_have_been_lost_with_the_gateway_s_connection_is_done_again(world: World) -> None:
+    world.fails["join"] = [LavalinkAway("no voice connection")]
+    world.cut = True
+    world.converger.show(busy())
+    assert await world.names(3) == ["join", "join", "update"]
+    assert world.events.empty()
+
+
+@pytest.mark.parametrize("error", [LavalinkGone, DiscordAway])
+async def test_what_went_away_during_the_join_is_waited_for(world: World, error: type[Exception]) -> None:
+    world.fails["join"] = [error("x"), error("x")]
     world.converger.show(busy())
     assert await world.names(4) == ["join", "join", "join", "update"]
     assert world.events.empty()
+
+
+async def test_a_new_gateway_session_is_not_waited_for_any_longer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Backoff", lambda: Backoff(60.0, 60.0))
+    world.fails["join"] = [DiscordAway("x")]
+    async with running(world.converger.run()):
+        world.running.cancel()
+        world.converger.show(busy())
+        assert await world.names(1) == ["join"]
+        world.converger.gateway_lost()
+        assert await world.names(2) == ["join", "update"]
 
 
 async def test_without_any_server_nothing_has_failed(world: World) -> None:
@@ -328,6 +354,25 @@ async def test_a_new_gateway_session_joins_again(world: World) -> None:
     link.forget.assert_called_once_with()
     world.sound.link.side_effect = lambda guild: world.link
     assert await world.names(2) == ["join", "update"]
+
+
+async def test_an_outage_that_cost_the_voice_state_joins_again(world: World) -> None:
+    await playing(world, busy())
+    world.gateway.get_guild.return_value.me.voice = None
+    link, world.link.forget.side_effect = world.link, lambda: setattr(world, "link", None)
+    world.converger.guild_available()
+    assert await world.names(2) == ["join", "update"]
+    link.forget.assert_called_once()
+
+
+async def test_who_is_joining_when_an_outage_ends_goes_on_joining(world: World) -> None:
+    await playing(world, busy())
+    world.gateway.get_guild.return_value.me.voice = None
+    link = world.link
+    link.linked.clear()
+    world.converger.guild_available()
+    assert await world.names(3) == ["leave", "join", "update"]
+    link.forget.assert_not_called()
 
 
 @pytest.mark.parametrize("code", [4006, 4009])
