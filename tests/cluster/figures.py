@@ -61,13 +61,18 @@ class Heard:
     """Ears that heard nothing, or silence at the end."""
     largest_gap_ms: float = 0.0
     late: int = 0
+    holes: list[str] = field(default_factory=list)
+    """What was wrong with each broken one."""
 
     def add(self, report: Report) -> None:
         """One ear."""
         self.packets += report.packets
         self.lost += report.lost
         self.drops = max(self.drops, report.socket_drops)
-        self.broken += bool(report.restarts or report.step_errors or report.breaks or report.silence_runs)
+        counts = ("restarts", "step_errors", "breaks", "silence_runs")
+        if wrong := [f"{getattr(report, each)} {each}" for each in counts if getattr(report, each)]:
+            self.broken += 1
+            self.holes.append(" ".join(wrong))
         self.silent += report.packets == 0 or report.trailing_silence > SILENCE
         self.largest_gap_ms = max(self.largest_gap_ms, report.largest_gap_ms)
         self.late += report.late_gaps
@@ -80,7 +85,7 @@ class Heard:
     def __str__(self) -> str:
         said = f"{self.packets} packets, {self.lost} lost, largest gap {self.largest_gap_ms:.0f} ms"
         if self.broken or self.silent:
-            said += f", {self.broken} streams with a hole, {self.silent} silent"
+            said += f", {self.broken} streams with a hole ({'; '.join(self.holes)}), {self.silent} silent"
         if self.drops:
             said += f"; the ear's own kernel dropped {self.drops}, so the row is void"
         return said

@@ -124,10 +124,11 @@ async def node_drained(stage: Stage) -> str:
             )
             await kubectl.rolled_out(*(f"deployment/{each}" for each in ("voice-node", "lavalink", "api", "worker")))
             await system.served()
+        left = [each["metadata"]["name"] for each in await _on_node(kubectl, node)]
     finally:
         await kubectl.run("uncordon", node)
     await keep(system, 1)
-    if left := [each["metadata"]["name"] for each in await _on_node(kubectl, node)]:
+    if left:
         raise Failed(f"{', '.join(left)} stayed on {node}")
     return f"{', '.join(names)} left {node}: {_went_on(seen)}"
 
