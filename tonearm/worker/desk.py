@@ -106,7 +106,12 @@ class Desk:
         self._hands = asyncio.Semaphore(MOST_AT_ONCE)
         self._tails: dict[int, asyncio.Task[None]] = {}
         self._outbox = Outbox(
-            redis, rest, number, token=lambda: self._token, clock=self._now_ms, until_held=self._until_held
+            redis,
+            rest.checked(self._require_held),
+            number,
+            token=lambda: self._token,
+            clock=self._now_ms,
+            until_held=self._until_held,
         )
 
     def stop(self) -> None:

@@ -246,3 +246,36 @@ async def test_an_answer_after_a_deferral_is_edited_in(redis_url, pool, cache, c
                 await api.received(1)
     assert api.calls() == ["PATCH @original"]
     assert api.complaints == []
+
+
+async def test_an_answer_is_not_tried_again_once_the_lease_has_run_out(
+    redis_url, pool, cache, clock, redis_client, monkeypatch
+):
+    go, attempt = asyncio.Event(), RestClient._attempt
+    attempts = []
+
+    class Late(Office):
+        async def do(self, errand):
+            await go.wait()
+            return await super().do(errand)
+
+    async def attempt_and_lose_the_lease(self, call, left):
+        attempts.append(desk.holding.is_set())
+        desk._until = 0.0
+        return await attempt(self, call, left)
+
+    monkeypatch.setattr(RestClient, "_attempt", attempt_and_lose_the_lease)
+    id = snowflake()
+    async with DiscordApi() as api, RestClient(api.url, bot_token="t") as rest:
+        api.interactions["token"] = Interaction(deferred(private=True))
+        api.faults.append(api.status(503))
+        async with connect(redis_url, timeout=2) as redis, connect(redis_url, timeout=4) as intake:
+            world = World(redis, intake, rest, Late(pool, cache, shelf=Shelf(), clock=clock))
+            async with world.desk() as desk:
+                await world.hand(job(ShowPlan(), id))
+                assert await answers.claim(redis, STREAM, f"i:{id}") is None
+                go.set()
+                async with asyncio.timeout(10):
+                    while desk.holding.is_set():  # noqa: ASYNC110 - it tells nobody when it lets the stream go
+                        await asyncio.sleep(0.01)
+                assert attempts == [True]
