@@ -29,6 +29,9 @@ from tonearm.telemetry.exposing import exposition
 
 LOG = logging.getLogger("tonearm.interactions")
 
+MEET_SECONDS = 1.0
+"""So long the start waits for Redis; together with a cold start it has to fit into Discord's 3 s."""
+
 
 def create_app(
     settings: Settings,
@@ -37,7 +40,8 @@ def create_app(
     clock: Callable[[], float] = time.time,
     on_fatal: Callable[[TonearmError], None] | None = None,
 ) -> Starlette:
-    """The application. Nothing is connected before its lifespan begins or the first request comes.
+    """The application. Nothing is connected before its lifespan begins, which waits for Redis up to
+    :data:`MEET_SECONDS`, or the first request comes.
 
     ``redis`` stays the caller's to close. ``clock`` tells the time in seconds since 1970. ``on_fatal`` is told when the
     process should end, and why. Without a lifespan no answer is heard in time, so every job is deferred. The parts are
@@ -55,6 +59,7 @@ def create_app(
         hearing = asyncio.create_task(replies.run(), name="replies")
         try:
             async with keeping_faults(client, "interactions"):
+                await memory.meet(MEET_SECONDS)
                 yield
         finally:
             hearing.cancel()

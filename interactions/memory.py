@@ -30,6 +30,9 @@ OFFICE_AGAIN = (0.1, 0.2, 0.3, 0.2)
 """Seconds between the attempts to find a worker: one that leaves gives its streams back, and the next takes them within
 half a second. Between voice nodes there is no such gap, as one stands by."""
 
+MEET_AGAIN = 0.05
+"""Seconds between two attempts to meet Redis for the first time."""
+
 
 class Seen(msgspec.Struct, frozen=True):
     """A guild at ``now_ms`` of Redis' clock: ``length`` tracks wait, ``entries`` are some of them."""
@@ -113,6 +116,25 @@ class Memory:
             shard = self._shard(guild)
             player, length, entries = await guilds.fetch_queue(self._redis, shard, guild, first=first, most=most)
             return Seen(player, length, entries, await redis_client.now_ms(self._redis, keys.player(shard, guild)))
+
+    async def meet(self, within_s: float) -> None:
+        """Wait until Redis answers for the first time, for so long at most: a process that takes a click before is
+        taken for one whose memory is away, and a pod's network may open only some moments after the pod began."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not await self._met():  # noqa: ASYNC110 - a store tells nobody that it answers
+                    await asyncio.sleep(MEET_AGAIN)
+        except TimeoutError:
+            LOG.warning("Redis does not answer yet: clicks are answered with a sentence until it does")
+
+    async def _met(self) -> bool:
+        try:
+            await self.check_shard_count()
+        except RedisAway:
+            return False
+        except Refused:
+            LOG.debug("Redis answers, and the shard count is another one: who has to know it was told")
+        return True
 
     async def check_shard_count(self) -> None:
         """Tell ``on_fatal`` when the shard count is another than that which the voice nodes wrote down.

@@ -1,12 +1,14 @@
 """Redis down, hanging, slow, refusing: every request gets its sentence, in time."""
 
 import asyncio
+import itertools
 import signal
 import time
 from contextlib import asynccontextmanager
 
 import pytest
 
+from interactions import app
 from playground.stores.valkey import Valkey
 from tests.support.interactions.signed import click, command, interaction, send, text_of
 from tests.support.interactions.stub_node import StubNode, answer
@@ -23,6 +25,12 @@ CLASSES = {
     "read": lambda: command("queue"),
     "page": lambda: click("v1:page:2"),
 }
+
+
+@pytest.fixture(autouse=True)
+def short_meeting(monkeypatch):
+    """So that each start without Redis does not take its whole second."""
+    monkeypatch.setattr(app, "MEET_SECONDS", 0.2)
 
 
 @asynccontextmanager
@@ -51,6 +59,33 @@ async def refused_port():
     async with silent_server() as url:
         pass
     yield url
+
+
+@asynccontextmanager
+async def opened_later(redis_url):
+    """A way to Redis of which the first connections are cut at once, as in a pod whose network is not open yet."""
+    attempts = itertools.count()
+    host, _, port = redis_url.partition("://")[2].partition("/")[0].partition(":")
+
+    async def carry(reader, writer):
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+        finally:
+            writer.close()
+
+    async def accept(reader, writer):
+        if next(attempts) < 2:
+            writer.close()
+            return
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(carry(reader, back), carry(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
 
 
 async def sentence_in_time(http, body):
@@ -176,3 +211,17 @@ async def test_after_a_restart_of_redis_it_works_again(serving, own_valkey):
         await http.app.state.replies.wait_until_listening()
         response, _ = await asyncio.gather(send(http, command("pause")), own_valkey.node.do_one(answer("back")))
         assert text_of(response) == "back"
+
+
+async def test_the_first_click_is_not_before_redis_was_met(redis_url, serving, node):
+    async with opened_later(redis_url) as url, serving(url, listening=False) as http:
+        text = text_of(await send(http, command("queue")))
+    assert text != str(Sentence.MEMORY_AWAY)
+    assert "Nothing" in text
+
+
+async def test_a_start_waits_for_redis_for_a_moment_only(serving):
+    started = time.monotonic()
+    async with refused_port() as url, serving(url, listening=False) as http:
+        assert time.monotonic() - started < app.MEET_SECONDS + 0.5
+        assert (await http.get("/readyz")).status_code == 200
