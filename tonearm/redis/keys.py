@@ -31,6 +31,8 @@ FAULTS = "tonearm:faults"
 """LIST of the last faults of all processes, the last one first."""
 WORKERS = "{workers}:beats"
 """ZSET of workers by the time (ms) of their last sign of life."""
+WORKERS_CHANGED = "tonearm:workers"
+"""Pub/sub channel on which a worker says its name when it comes or goes."""
 GATEWAY = "tonearm:gateway"
 """HASH ``max_concurrency``, ``remaining``, ``reset_ms``: Discord's limits for starting sessions, for a minute."""
 

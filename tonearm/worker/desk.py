@@ -8,6 +8,7 @@ owner, who finds it recorded and commits the same answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
@@ -42,7 +43,7 @@ MARGIN = 1.0
 """Seconds before the end of its lease from which an owner does nothing any more."""
 
 TAKE_EVERY = 0.5
-"""Seconds between two attempts to take a stream that is another's."""
+"""Seconds between two attempts to take a stream that is another's, where it was not heard that it is free."""
 
 AGAIN_MOST = 1.0
 """Seconds between two attempts at most while Redis is away: soon enough to keep the lease that it still knows."""
@@ -100,6 +101,7 @@ class Desk:
         self._doer = doer
         self._may_hold = may_hold
         self._stop = asyncio.Event()
+        self._wake = asyncio.Event()
         self._token = ""
         self._until = 0.0
         self._clock_ms = 0.0
@@ -117,6 +119,11 @@ class Desk:
     def stop(self) -> None:
         """Finish what is in hand, give the stream back, and end."""
         self._stop.set()
+        self._wake.set()
+
+    def look(self) -> None:
+        """The stream may be free, or may be held now: see at once."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Own the stream whenever nobody else does, until :meth:`stop`."""
@@ -333,11 +340,10 @@ class Desk:
             self._outbox.notify(id)
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            pass
+                await self._wake.wait()
+        self._wake.clear()
 
 
 def _told(error: UserError) -> Answer:

@@ -7,7 +7,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -37,6 +36,7 @@ from tonearm.worker.deliveries import Messenger
 from tonearm.worker.desk import BLOCK_MS, Desk
 from tonearm.worker.errands import Office, wall_clock
 from tonearm.worker.guild_tasks import WITHIN, Clerk
+from tonearm.worker.roster import Roster
 from tonearm.worker.rounds import Round, run_rounds
 from tonearm.worker.sold import DiscordShop
 from tonearm.worker.stripe_events import StripeShop
@@ -47,12 +47,6 @@ if TYPE_CHECKING:
     from tonearm.aws.store import Store
 
 NEEDED = ("discord_application_id", "discord_bot_token", "redis_url", "database_url")
-
-LIFE_MS = 6_000
-"""After so long without a sign of life, a worker is not counted any more."""
-
-BEAT_EVERY = 2.0
-"""Seconds between two signs of life."""
 
 
 def main(argv: list[str]) -> int:
@@ -75,51 +69,6 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         raise StartFailed(f"the port {settings.port} can't be listened on: {error}") from None
     return 0
-
-
-class Roster:
-    """How many workers there are, and so how many streams one of them should hold."""
-
-    def __init__(self, redis: Client, owner: str) -> None:
-        self._redis = redis
-        self._owner = owner
-        self._share = keys.WORKER_STREAMS
-        self.desks: list[Desk] = []
-
-    def may_hold(self, number: int) -> bool:
-        """Whether a stream may be taken, or kept."""
-        held = sorted((desk.number for desk in self.desks if desk.holding.is_set()), reverse=True)
-        return held.index(number) < self._share if number in held else len(held) < self._share
-
-    async def run(self) -> None:
-        """Give signs of life until cancelled."""
-        while True:
-            try:
-                await self.beat()
-            except FAILURES as error:
-                LOG.warning("Redis does not answer: %r", error)
-            await asyncio.sleep(BEAT_EVERY)
-
-    async def beat(self) -> None:
-        """Say that this worker is there, and count them all.
-
-        Raises:
-            RedisError: Redis doesn't answer.
-        """
-        now = int(time.time() * 1000)
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.zremrangebyscore(keys.WORKERS, "-inf", now - LIFE_MS)
-        pipe.zadd(keys.WORKERS, {self._owner: now})
-        pipe.zcard(keys.WORKERS)
-        *_, count = await pipe.execute()
-        self._share = -(-keys.WORKER_STREAMS // max(1, int(count)))
-
-    async def go(self) -> None:
-        """This worker is not there any more."""
-        try:
-            await self._redis.zrem(keys.WORKERS, self._owner)
-        except FAILURES as error:
-            LOG.warning("Redis does not answer: %r", error)
 
 
 async def run(settings: Settings) -> None:
@@ -166,17 +115,21 @@ async def run(settings: Settings) -> None:
                 await roster.beat()
                 async with asyncio.TaskGroup() as tasks:
                     desks = [tasks.create_task(desk.run()) for desk in roster.desks]
-                    helpers = [tasks.create_task(roster.run()), tasks.create_task(run_rounds(redis, owner, rounds))]
+                    beats = tasks.create_task(roster.run())
+                    rounding = tasks.create_task(run_rounds(redis, owner, rounds))
                     ready.set()
                     announce_ready(url=url)
                     await stop.wait()
                     LOG.info("Leaving")
                     ready.clear()
+                    # First, so that the others may take the streams as they become free.
+                    beats.cancel()
+                    await asyncio.wait([beats])
+                    await roster.go()
                     for desk in roster.desks:
                         desk.stop()
                     await asyncio.wait(desks)
-                    for helper in helpers:
-                        helper.cancel()
+                    rounding.cancel()
             finally:
                 await roster.go()
 
