@@ -19,6 +19,7 @@ from tests.cluster.waking import keep
 QUIET_SECONDS = 5.0
 ROLLED_WITHIN = 300.0
 GONE_WITHIN = 180.0
+SCALED_WITHIN = 120.0
 LONGEST_MOVE_MS = 3_000.0
 """A player that goes to another audio server may be silent for so long: promise 6."""
 OF_OURS = "app.kubernetes.io/part-of=tonearm"
@@ -103,13 +104,14 @@ async def voice_node_deleted(stage: Stage) -> str:
 async def node_drained(stage: Stage) -> str:
     """The node of the voice node that plays: all of ours there has to go elsewhere.
 
-    With two pods of the HTTP side: of one, Knative has no other until the next is ready, which costs the clicks until
-    then.
+    With two pods of the HTTP side and two workers, as in k8s/base: of one there is no other until the next is ready,
+    which costs the clicks until then.
     """
     kubectl, system = stage.system.kubectl, stage.system
     if len(system.nodes) < 2:
         raise NotRun("the cluster has one node")
     await keep(system, 2)
+    await _keep_workers(stage, 2)
     await _away_from(stage, system.kept_on)
     playing = await owner(kubectl)
     node = (await kubectl.get("pod", playing))["spec"]["nodeName"]
@@ -128,9 +130,19 @@ async def node_drained(stage: Stage) -> str:
     finally:
         await kubectl.run("uncordon", node)
     await keep(system, 1)
+    await _keep_workers(stage, 1)
     if left:
         raise Failed(f"{', '.join(left)} stayed on {node}")
     return f"{', '.join(names)} left {node}: {_went_on(seen)}"
+
+
+async def _keep_workers(stage: Stage, pods: int) -> None:
+    kubectl = stage.system.kubectl
+    change = json.dumps({"spec": {"minReplicas": pods}})
+    await kubectl.run("-n", NAMESPACE, "patch", "hpa", "worker", "--type=merge", "-p", change)
+    if len(await eventually(lambda: kubectl.pods("worker"), lambda found: len(found) >= pods, SCALED_WITHIN)) < pods:
+        raise Failed(f"the autoscaler does not keep {pods} workers")
+    await kubectl.rolled_out("deployment/worker")
 
 
 async def _away_from(stage: Stage, node: str) -> None:
