@@ -183,7 +183,7 @@ class Sound:
         Where it gives none, the next one is asked, and no other: somebody waits.
 
         Raises:
-            LavalinkAway: there is none.
+            LavalinkGone: there is none.
         """
         await self._fleet.wait_usable(PROBE_TIMEOUT)
         order = self._fleet.ranked(region)
@@ -191,15 +191,15 @@ class Sound:
         held = self._station(link.node) if link is not None else None
         if held is not None and held.usable:
             order = [held, *(station for station in order if station is not held)]
-        failure = LavalinkAway("no session is open")
+        failure = "no session is open"
         for station in order[:2]:
             try:
                 await station.show_alive()
             except LavalinkAway as error:
-                failure = error
+                failure = error.detail
             else:
                 return station
-        raise failure
+        raise LavalinkGone(failure)
 
     # Tracks.
 
@@ -246,8 +246,8 @@ class Sound:
         """Be in ``channel``: both events of the gateway came, and Lavalink says so. Else nothing is left behind.
 
         Raises:
-            LavalinkAway: no server, or it did not connect in time.
-            LavalinkGone: it went away meanwhile.
+            LavalinkAway: it did not connect in time.
+            LavalinkGone: no server, or it went away meanwhile.
             DiscordAway: the gateway did not answer in time.
             LeaseLost: the shard is another's.
         """

@@ -324,7 +324,7 @@ async def test_a_new_gateway_session_is_not_waited_for_any_longer(
 
 
 async def test_without_any_server_nothing_has_failed(world: World) -> None:
-    world.sound.require_alive = AsyncMock(side_effect=[LavalinkAway("none"), LavalinkAway("none"), MagicMock()])
+    world.sound.require_alive = AsyncMock(side_effect=[LavalinkGone("none"), LavalinkGone("none"), MagicMock()])
     world.converger.show(busy())
     assert await world.names(2) == ["join", "update"]
     assert world.events.empty()

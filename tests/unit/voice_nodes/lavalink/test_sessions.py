@@ -133,8 +133,8 @@ async def test_a_look_up_may_take_long_while_the_server_is_alive(server: Lavalin
             await asyncio.wait_for(loading, 5)
 
 
-async def test_without_a_session_it_is_away() -> None:
-    with pytest.raises(LavalinkAway):
+async def test_without_a_session_nothing_has_failed_but_the_server() -> None:
+    with pytest.raises(LavalinkGone):
         await sound_of(LavalinkNode("http://127.0.0.1:1", PASSWORD)).require_alive(GUILD)
 
 
