@@ -17,7 +17,8 @@ TonearmError
         ├── RedisAway
         ├── DatabaseAway
         ├── LavalinkAway
-        │   └── LavalinkGone  while something was done there; elsewhere it can be done now
+        │   ├── LavalinkGone    while something was done there; elsewhere it can be done now
+        │   └── LavalinkSilent  was told something, and may have done it
         ├── DiscordAway
         └── StripeAway
 """
@@ -146,6 +147,10 @@ class LavalinkAway(Away):
 
 class LavalinkGone(LavalinkAway):
     """The server went away in the midst of something: nothing else is wrong with that, so it may be done at another."""
+
+
+class LavalinkSilent(LavalinkAway):
+    """The server was told something and gave no answer: it may have done it."""
 
 
 class DiscordAway(Away):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from tonearm.backoff import Backoff
-from tonearm.errors import DiscordAway, LavalinkAway, LavalinkGone, LeaseLost
+from tonearm.errors import DiscordAway, LavalinkAway, LavalinkGone, LavalinkSilent, LeaseLost
 from tonearm.music.events import Disconnected, Event, TrackOver
 from tonearm.music.player import Player
 from tonearm.telemetry import LOG, VOICE_REJOINS, context, traces
@@ -328,12 +328,20 @@ class Converger:
             sought = new_track and self._restarts.seeks(wanted.play)
             if new_track or seek:  # Before it is told: that it failed may be heard before the answer.
                 self._note_start(wanted, sought=sought)
-            if sought:
-                await self._sound.start_and_seek(self._guild, wanted)
-            else:
-                await self._sound.update(self._guild, wanted, new_track=new_track, seek=seek)
+            try:
+                if sought:
+                    await self._sound.start_and_seek(self._guild, wanted)
+                else:
+                    await self._sound.update(self._guild, wanted, new_track=new_track, seek=seek)
+            except LavalinkSilent:
+                self._begun(wanted)  # Nobody knows; it goes on as any other, and nothing is heard twice.
+                raise
         self._keep(wanted, losses)
-        if self._fresh_play == wanted.play:  # Else it was begun meanwhile, and is still to be heard.
+        self._begun(wanted)
+
+    def _begun(self, wanted: Wanted) -> None:
+        """The beginning was heard: from now on it is where the clock says. What began meanwhile is still to be."""
+        if self._fresh_play == wanted.play:
             self._fresh_play = None
 
     def _keep(self, wanted: Wanted, losses: int) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import wavelink
 
 from tonearm.backoff import Backoff
-from tonearm.errors import LavalinkAway, LeaseLost, SettingsError
+from tonearm.errors import LavalinkAway, LavalinkSilent, LeaseLost, SettingsError
 from tonearm.telemetry import LAVALINK_FAILURES, LOG, context
 from voice_nodes.breaker import Breaker
 from voice_nodes.lease import Tenure
@@ -123,7 +123,8 @@ class Station:
         than the server.
 
         Raises:
-            LavalinkAway: the server does not answer.
+            LavalinkAway: the server can't be reached.
+            LavalinkSilent: it was reached, and does not answer.
             LeaseLost: the lease has run out.
             wavelink.LavalinkException: it answers with an error.
         """
@@ -137,7 +138,8 @@ class Station:
         except (TimeoutError, aiohttp.ClientError, OSError, wavelink.NodeException) as error:
             if counts:
                 self._failed(error)
-            raise LavalinkAway(f"{self.name}: {error!r}") from None
+            reached = not isinstance(error, aiohttp.ClientConnectorError)
+            raise (LavalinkSilent if reached else LavalinkAway)(f"{self.name}: {error!r}") from None
         self.heard()
         self.breaker.succeeded()
         return result

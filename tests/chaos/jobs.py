@@ -30,7 +30,6 @@ from tests.chaos.rooms import Room, open_rooms
 from tests.chaos.script import QUEUED, Script
 from tests.chaos.told import told
 from tests.chaos.tones import make_marked
-from tests.chaos.unanswered import without_unanswered
 from tonearm.child_logs import Log
 
 T = TypeVar("T")
@@ -77,7 +76,6 @@ class Jobs:
         self._missed: list[str] = []
         self._void: list[str] = []
         self._unjudged: set[int] = set()
-        self._unanswered = 0
         self._last: dict[int, Reply] = {}
         self._packets_lost = 0
         self._unwatched = 0
@@ -309,8 +307,6 @@ class Jobs:
             await self._guarded(f"the verdict on guild {number}", judge(number, room))
         if kept:
             self._notes.append(f"All that is known of a guild is in guild-N.json, for {', '.join(map(str, kept))}.")
-        if self._unanswered:
-            self._notes.append(f"{self._unanswered} starts were made again, as the audio node never told of the first.")
         if self._unwatched:
             busy = f"{self._unwatched} of {len(self._watches)} times"
             self._notes.append(
@@ -338,8 +334,7 @@ class Jobs:
         pipe.hget(f"{prefix}:player", "state")
         pipe.zrange(f"{prefix}:queue", 0, -1)
         log, player, queue = await pipe.execute()
-        starts, unanswered = without_unanswered(await patiently(room.ear.starts), self._struck)
-        self._unanswered += unanswered
+        starts = [start.frequency for start in await patiently(room.ear.starts)]
         return Found(
             [json.loads(entry) for entry in log],
             json.loads(player) if player else {},

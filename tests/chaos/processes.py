@@ -21,8 +21,6 @@ from tonearm.child import STDOUT, Child, spawn
 from tonearm.child_logs import Log
 
 READY_SECONDS = 60.0
-STAND_INS = ("audio-",)
-"""The beginnings of names of what is no process of Tonearm: one that does not end in time is one more fault."""
 LEAVE_SECONDS = 10.0
 """How long a process may take to end when it is asked to."""
 AGAIN_AFTER = 0.3
@@ -138,8 +136,7 @@ class Processes:
             async with asyncio.timeout(LEAVE_SECONDS):
                 code = await child.wait()
         except TimeoutError:
-            if not name.startswith(STAND_INS):
-                self._found(name, -int(sig), f"not at all within {LEAVE_SECONDS:g} s when it was asked to")
+            self._found(name, -int(sig), f"not at all within {LEAVE_SECONDS:g} s when it was asked to")
             child.kill()
             await child.wait()
             return

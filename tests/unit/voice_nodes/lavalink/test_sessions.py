@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
+import aiohttp
 import pytest
 
 from tests.support.lavalink import PASSWORD, Lavalink
 from tests.support.sound import Heard, sound_of
 from tests.support.voice_nodes import GUILD, Tenured, running
-from tonearm.errors import LavalinkAway, LavalinkGone, LeaseLost, Refused, SettingsError
+from tonearm.errors import LavalinkAway, LavalinkGone, LavalinkSilent, LeaseLost, Refused, SettingsError
 from tonearm.music.track import Loaded, Track
 from tonearm.sentences import Sentence
 from tonearm.settings import LavalinkNode
@@ -121,6 +122,24 @@ async def test_a_server_that_hangs_is_away_in_time(server: Lavalink) -> None:
         with pytest.raises(LavalinkAway):
             await sound.fetch_tracks("words", GUILD)
         assert time.monotonic() - begun < IN_TIME
+
+
+@pytest.mark.parametrize(
+    ("error", "reached"),
+    [
+        (TimeoutError(), True),
+        (aiohttp.ServerDisconnectedError(), True),
+        (aiohttp.ClientConnectorError(MagicMock(), OSError("refused")), False),
+    ],
+)
+async def test_who_may_have_done_it_is_told_from_who_was_never_asked(
+    server: Lavalink, error: Exception, reached: bool
+) -> None:
+    async with session(server) as (sound, _):
+        station = await sound.require_alive(GUILD)
+        with pytest.raises(LavalinkAway) as failed:
+            await station.call(AsyncMock(side_effect=error))
+        assert isinstance(failed.value, LavalinkSilent) is reached
 
 
 async def test_a_look_up_may_take_long_while_the_server_is_alive(server: Lavalink) -> None:
