@@ -29,11 +29,13 @@ def sine(frequency: float, seconds: float) -> np.ndarray:
     return 0.15 * np.sin(2 * np.pi * frequency * np.arange(round(seconds * 48_000)) / 48_000)
 
 
-def opus(samples: np.ndarray) -> list[bytes]:
-    """Encode a mono wave to stereo frames of 20 ms."""
+def opus(samples: np.ndarray, bit_rate: int | None = None) -> list[bytes]:
+    """Encode a mono wave at 48 kHz to Opus frames of 20 ms, in stereo."""
     codec = av.CodecContext.create("libopus", "w")
     assert isinstance(codec, av.AudioCodecContext)
     codec.sample_rate, codec.layout, codec.format = 48_000, "stereo", "flt"
+    if bit_rate is not None:
+        codec.bit_rate = bit_rate
     payloads = []
     for start in range(0, samples.size - 959, 960):
         packed = np.repeat(samples[start : start + 960], 2).astype(np.float32).reshape(1, -1)

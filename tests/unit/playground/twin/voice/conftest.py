@@ -1,11 +1,13 @@
 """What the unit tests of the twin's voice server share."""
 
 from collections.abc import Callable
+from functools import partial
 
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from tests.support.twin.voice import opus
 
 Wave = npt.NDArray[np.floating]
 Encode = Callable[[Wave], list[bytes]]
@@ -14,21 +16,7 @@ Encode = Callable[[Wave], list[bytes]]
 @pytest.fixture
 def encode() -> Encode:
     """Encode a mono wave at 48 kHz to Opus frames of 20 ms, in stereo."""
-
-    def encoded(wave: Wave) -> list[bytes]:
-        codec = av.CodecContext.create("libopus", "w")
-        assert isinstance(codec, av.AudioCodecContext)
-        codec.sample_rate, codec.layout, codec.format = 48_000, "stereo", "flt"
-        codec.bit_rate = 128_000
-        payloads = []
-        for start in range(0, wave.size - 959, 960):
-            samples = np.repeat(wave[start : start + 960], 2).astype(np.float32).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(samples, "flt", "stereo")
-            frame.sample_rate, frame.pts = 48_000, start
-            payloads += [bytes(packet) for packet in codec.encode(frame)]
-        return payloads
-
-    return encoded
+    return partial(opus, bit_rate=128_000)
 
 
 @pytest.fixture
