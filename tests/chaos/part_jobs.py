@@ -67,6 +67,7 @@ async def run(asked: Run) -> Result:
     (asked.folder / OUTCOME).write_bytes(msgspec.json.encode(outcome, enc_hook=str))
     result = judge(outcome)
     result.missed += complaints
+    result.lines += cluster.remarks()
     result.lines += [PATIENT, TONES]
     result.lines.append(IN_MEMORY if cluster.aof_in_memory else ON_DISK)
     result.figures["violations"] = violations

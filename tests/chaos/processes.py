@@ -21,8 +21,10 @@ from tonearm.child import STDOUT, Child, spawn
 from tonearm.child_logs import Log
 
 READY_SECONDS = 60.0
+ABORT_SECONDS = 5.0
 LEAVE_SECONDS = 10.0
 """How long a process may take to end when it is asked to."""
+NOT_AT_ALL = f"not at all within {LEAVE_SECONDS:g} s when it was asked to"
 AGAIN_AFTER = 0.3
 """Seconds after which a process that died is started again, as an orchestrator would."""
 
@@ -136,9 +138,8 @@ class Processes:
             async with asyncio.timeout(LEAVE_SECONDS):
                 code = await child.wait()
         except TimeoutError:
-            self._found(name, -int(sig), f"not at all within {LEAVE_SECONDS:g} s when it was asked to")
-            child.kill()
-            await child.wait()
+            self._found(name, -int(sig), NOT_AT_ALL)
+            await self._look_inside(child)
             return
         # By the signal itself, where it had no time to prepare for it, or killed by another fault meanwhile.
         if code not in (0, -signal.SIGTERM, -signal.SIGKILL):
@@ -201,6 +202,16 @@ class Processes:
         if process.child is not None and process.child.returncode is None:
             await process.child.stop(LEAVE_SECONDS)
 
+    async def _look_inside(self, child: Child) -> None:
+        """End one that stands still, so that its log says where: SIGABRT has Python write all threads' stacks."""
+        child.send(signal.SIGABRT)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ABORT_SECONDS):
+                await child.wait()
+                return
+        child.kill()
+        await child.wait()
+
     def _found(self, name: str, code: int, when: str = "by itself") -> None:
         self.crashes.append(Crash(name, code, time.monotonic() - self._begun, when))
 
@@ -219,7 +230,7 @@ class Processes:
                 self._log(process.name, line)
 
         self._log(process.name, f"--- life {life} begins")
-        process.child = await spawn(process.argv(), env=process.env(), on_line=on_line)
+        process.child = await spawn(process.argv(), env={**process.env(), "PYTHONFAULTHANDLER": "1"}, on_line=on_line)
         process.begun.set()
 
     async def _keep(self, process: Process) -> None:

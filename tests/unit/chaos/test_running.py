@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import processes as module
 from tests.chaos.__main__ import main
 from tests.chaos.part import Part, Run
 from tests.chaos.processes import Processes
@@ -80,6 +81,21 @@ async def test_what_was_killed_comes_back_and_what_died_by_itself_is_told() -> N
         await child.wait()
         await lives.get()
         assert [(crash.name, crash.code) for crash in processes.crashes] == [("x", -signal.SIGUSR1)]
+
+
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY}"
+
+
+async def test_what_does_not_end_says_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.2)
+    said: list[str] = []
+    async with Processes(lambda _, line: said.append(line)) as processes, asyncio.timeout(20):
+        await processes.start("audio-1", lambda: (sys.executable, "-c", STUBBORN))
+        await processes.wait_ready("audio-1", 10)
+        await processes.end("audio-1", signal.SIGTERM)
+        await processes.wait_next("audio-1")
+    assert [(crash.name, crash.when) for crash in processes.crashes] == [("audio-1", module.NOT_AT_ALL)]
+    assert any("Current thread" in line for line in said)
 
 
 async def test_what_is_taken_away_stays_away_until_it_is_brought_back() -> None:
