@@ -28,7 +28,7 @@ LOG = logging.getLogger("tonearm.interactions")
 
 OFFICE_AGAIN = (0.1, 0.2, 0.3, 0.2)
 """Seconds between the attempts to find a worker: one that leaves gives its streams back, and the next, which hears of
-it, takes them within a quarter of a second on busy cores. Between voice nodes there is no such gap, as one stands by."""
+it, takes them within a quarter of a second. Between voice nodes there is no such gap, as one stands by."""
 
 MEET_AGAIN = 0.05
 """Seconds between two attempts to meet Redis for the first time."""
